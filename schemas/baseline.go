@@ -1,0 +1,120 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Baseline is what healthy data of one model looked like. `modelwatch
+// profile` writes it; its content hash names it.
+type Baseline struct {
+	Format  string           `json:"format"` // BaselineFormat
+	Model   string           `json:"model"`
+	Version string           `json:"version,omitempty"` // of the model, where known
+	Source  string           `json:"source"`            // what it was made from, for people
+	From    time.Time        `json:"from,omitzero"`     // event time, where the data had one
+	To      time.Time        `json:"to,omitzero"`
+	Window  Duration         `json:"window,omitzero"` // length of the windows behind Healthy; 0 when there was no time column
+	Rows    uint64           `json:"rows"`
+	Columns []BaselineColumn `json:"columns"` // sorted by role and name
+	Hash    string           `json:"hash"`    // "sha256:…" of the rest; see Seal
+}
+
+// BaselineFormat is the name of the present form.
+const BaselineFormat = "modelwatch.baseline/1"
+
+// BaselineColumn is the healthy form of one column.
+type BaselineColumn struct {
+	Name       string           `json:"name"`
+	Role       Role             `json:"role"`
+	Type       ColumnType       `json:"type"`
+	Edges      []float64        `json:"edges,omitempty"`      // as in SpecColumn
+	Categories []string         `json:"categories,omitempty"` // as in SpecColumn
+	Anchor     float64          `json:"anchor,omitempty"`
+	Unit       float64          `json:"unit,omitempty"`
+	Streams    []BaselineStream `json:"streams"` // the whole (Slice "") first, then slices by name
+}
+
+// BaselineStream is the healthy form of one column in one slice.
+type BaselineStream struct {
+	Slice   string   `json:"slice"`
+	Rows    uint64   `json:"rows"`
+	Present uint64   `json:"present"`
+	Absent  uint64   `json:"absent"`
+	Nulls   uint64   `json:"nulls"` // null, NaN and the infinities are counted apart
+	NaNs    uint64   `json:"nans"`
+	Infs    uint64   `json:"infs"`
+	Bad     uint64   `json:"bad"`
+	Bins    []uint64 `json:"bins"` // len(Edges)+1, or len(Categories)+1 with the unseen last
+	Mean    *float64 `json:"mean,omitempty"`
+	SD      *float64 `json:"sd,omitempty"`
+	Min     *float64 `json:"min,omitempty"`
+	Max     *float64 `json:"max,omitempty"`
+	// Healthy says, by channel, how far healthy windows of length Window
+	// strayed from this stream as a whole.
+	Healthy map[string]Healthy `json:"healthy,omitempty"`
+}
+
+// Healthy is the spread of one statistic over the healthy windows.
+type Healthy struct {
+	Windows int     `json:"windows"`
+	Mean    float64 `json:"mean"`
+	SD      float64 `json:"sd"`
+	Max     float64 `json:"max"`
+}
+
+// Column returns the column of that role and name, nil when there is none.
+func (b *Baseline) Column(role Role, name string) *BaselineColumn {
+	for i := range b.Columns {
+		if c := &b.Columns[i]; c.Role == role && c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Stream returns the stream of that slice, nil when there is none.
+func (c *BaselineColumn) Stream(slice string) *BaselineStream {
+	for i := range c.Streams {
+		if c.Streams[i].Slice == slice {
+			return &c.Streams[i]
+		}
+	}
+	return nil
+}
+
+// Seal sets Hash from the content.
+func (b *Baseline) Seal() error {
+	h, err := b.contentHash()
+	if err != nil {
+		return err
+	}
+	b.Hash = h
+	return nil
+}
+
+// Verify reports whether the content still has the hash that stands in it.
+func (b *Baseline) Verify() error {
+	h, err := b.contentHash()
+	if err != nil {
+		return err
+	}
+	if h != b.Hash {
+		return fmt.Errorf("baseline of %s was changed after it was written: its content has hash %s, it says %s; write it anew with `modelwatch profile`", b.Model, h, b.Hash)
+	}
+	return nil
+}
+
+func (b *Baseline) contentHash() (string, error) {
+	c := *b
+	c.Hash = ""
+	body, err := json.Marshal(&c)
+	if err != nil {
+		return "", fmt.Errorf("hashing baseline of %s: %w", b.Model, err)
+	}
+	sum := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
