@@ -1,0 +1,47 @@
+# The developer's commands. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := list
+
+# Flags handed on: make demo ARGS="--once --json", make test PKGS=./consumers/... TESTFLAGS="-run Rewind"
+ARGS ?=
+PKGS ?= ./...
+TESTFLAGS ?=
+FUZZTIME ?= 10s
+
+# The tools have a module of their own, so that go.mod names only what the program needs.
+TOOL := go tool -modfile=.ci/tools/go.mod
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: list build demo test lint fmt fuzz bench
+
+list:
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/modelwatch
+	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/modelwatch ./cmd/modelwatch
+
+demo: build ## stream real flights through real parts on this machine (flags: ARGS="--once")
+	@exec bin/modelwatch demo $(ARGS)
+
+test: ## run every test against real Kafka, ClickHouse and NATS (part of it: PKGS=./consumers/...)
+	@go run ./internal/testkit/cmd/testservers -- \
+		$(TOOL) gotestsum --format pkgname-and-test-fails -- -timeout 25m $(TESTFLAGS) $(PKGS)
+
+lint: ## check style, formatting and imports
+	$(TOOL) golangci-lint run
+
+fmt: ## rewrite the Go files as gofumpt writes them
+	$(TOOL) golangci-lint fmt
+
+fuzz: ## fuzz every decoder for a while (FUZZTIME=10s each)
+	@found=0; \
+	while IFS=: read -r file name; do \
+		found=1; echo "== $$name in $$(dirname $$file)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; \
+	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs grep -oHE '^func Fuzz[A-Za-z0-9_]+' | sed 's/:func /:/'); \
+	[ $$found = 1 ] || { echo 'no fuzz tests found' >&2; exit 1; }
+
+bench: ## measure what a row costs, with allocations (part of it: PKGS=./internal/window)
+	go test -run '^$$' -bench . -benchmem $(PKGS)
