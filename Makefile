@@ -12,7 +12,6 @@ FUZZTIME ?= 10s
 
 # The tools have a module of their own, so that go.mod names only what the program needs.
 TOOL := go tool -modfile=.ci/tools/go.mod
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: list build demo test lint fmt fuzz bench
 
@@ -20,7 +19,7 @@ list:
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/modelwatch
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/modelwatch ./cmd/modelwatch
+	go build -trimpath -o bin/modelwatch ./cmd/modelwatch
 
 demo: build ## stream real flights through real parts on this machine (flags: ARGS="--once")
 	@exec bin/modelwatch demo $(ARGS)
@@ -39,7 +38,7 @@ fuzz: ## fuzz every decoder for a while (FUZZTIME=10s each)
 	@found=0; \
 	while IFS=: read -r file name; do \
 		found=1; echo "== $$name in $$(dirname $$file)"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" </dev/null; \
 	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs grep -oHE '^func Fuzz[A-Za-z0-9_]+' | sed 's/:func /:/'); \
 	[ $$found = 1 ] || { echo 'no fuzz tests found' >&2; exit 1; }
 
