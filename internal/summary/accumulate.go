@@ -53,10 +53,10 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 	for _, r := range rows {
 		k := c.Class[r]
 		count[k]++
-		flagged |= c.Flags[r]
 		if k != Value {
 			continue
 		}
+		flagged |= c.Flags[r]
 		x := c.Num[r]
 		bins[c.Code[r]]++
 		q, clipped := Quantise(x, anchor, unit)
@@ -112,10 +112,10 @@ func (a *Accumulator) AddCategories(c *Classified, rows []int32, late uint64) {
 	for _, r := range rows {
 		k := c.Class[r]
 		count[k]++
-		flagged |= c.Flags[r]
 		if k != Value {
 			continue
 		}
+		flagged |= c.Flags[r]
 		bins[c.Code[r]]++
 		v := c.Hash[r]
 		if v == last && current > 0 {
@@ -147,9 +147,10 @@ func (a *Accumulator) count(c *Classified, rows []int32, n *[classes]uint64, fla
 		return
 	}
 	for _, r := range rows {
-		f := c.Flags[r]
-		a.Outside += uint64(f & Outside)
-		a.Unexpected += uint64((f & Unexpected) >> 1)
+		if c.Class[r] == Value {
+			a.Outside += uint64(c.Flags[r] & Outside)
+			a.Unexpected += uint64(c.Flags[r] & Unexpected >> 1)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@ package summary
 // struct of arrays, all as long as the stretch.
 type Classified struct {
 	Class []Class
-	Flags []Flag
+	Flags []Flag    // valid where Class is Value
 	Code  []uint16  // bin of the value, valid where Class is Value; below the number of bins of the column
 	Num   []float64 // the value where Class is Value, finite; numbers only
 	Hash  []uint64  // schemas.Hash of the category where Class is Value; categories only, numbers are hashed from Num
