@@ -3,6 +3,8 @@ package summary
 import (
 	"math"
 	"math/big"
+
+	"github.com/modelwatch/modelwatch/schemas"
 )
 
 // Class says how a spec reads one value.
@@ -76,13 +78,7 @@ func New(bins int) *Summary {
 // anchor: the smallest power of two u with reach/u <= 2³⁰. Integers of up to
 // 30 bits about an integer anchor are thus summed exactly. A reach that is
 // not positive and finite gives 2⁻¹⁰.
-func UnitFor(reach float64) float64 {
-	if !(reach > 0) || math.IsInf(reach, 0) {
-		return 1.0 / 1024
-	}
-	_, exp := math.Frexp(reach) // reach = f·2^exp with f in [½,1)
-	return math.Ldexp(1, exp-30)
-}
+func UnitFor(reach float64) float64 { return schemas.UnitFor(reach) }
 
 // Quantise returns q of x as Summary.Sum has it, and whether it was limited.
 // x must be finite.
