@@ -139,3 +139,10 @@ type Rows struct {
 	Panes      []Pane
 	Progress   *Progress // written after all else; nil for none
 }
+
+// Resume is what the store knows of one partition under one topic id.
+type Resume struct {
+	Last        *Progress // of the latest chunk; nil before the first
+	PartialsEnd int64     // greatest end offset of the last chunk's rows, -1 for none
+	Recreated   bool      // the topic was read before under another id
+}

@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// extent says how much is stored.
+type extent int
+
+const (
+	small  extent = iota // what is final or awaited: see the package comment
+	all                  // all summaries too
+	sealed               // and the open panes, because the chunk ends
+)
+
+// tick stores what is due.
+func (l *Loop) tick(ctx context.Context) error {
+	now := l.deps.Now()
+	if now.Sub(l.lastTick) < l.cfg.Tick {
+		return nil
+	}
+	l.lastTick = now
+	idle := !l.caughtUp.IsZero() && now.Sub(l.caughtUp) >= l.cfg.IdleAfter
+	ext := small
+	if now.Sub(l.lastFresh) >= l.cfg.Fresh || idle && l.asm.Dirty() {
+		ext, l.lastFresh = all, now
+	}
+	if idle == l.idle && l.asm.End() == l.stored && ext == small && (!idle || now.Sub(l.lastWrite) < l.cfg.Heartbeat) {
+		return nil
+	}
+	l.idle = idle
+	return l.flush(ctx, ext)
+}
+
+// flush stores what has changed, then how far the partition is, and tells the group.
+func (l *Loop) flush(ctx context.Context, ext extent) error {
+	began := l.deps.Now()
+	l.addBlocks()
+	l.partials = l.asm.Partials(l.partials[:0], ext == small)
+	rows := schemas.Rows{Chunk: l.asm.Chunk(), End: l.asm.End(), IDs: l.asm.IDs(), Panes: l.asm.Panes(ext == sealed)}
+	var changes uint64
+	for _, c := range l.checkers {
+		changes += c.Changes()
+	}
+	if changes != l.checked {
+		for _, r := range l.specs.Records {
+			for spec, c := range l.checkers {
+				if spec.Seq == r.Seq {
+					trips, bad := c.Snapshot()
+					rows.Trips = append(rows.Trips, trips...)
+					rows.Violations = append(rows.Violations, bad...)
+				}
+			}
+		}
+	}
+	if err := l.deps.DeadLetters.Flush(ctx); err != nil {
+		return fmt.Errorf("flushing dead letters: %w", err)
+	}
+	p := l.asm.Progress()
+	p.GapFrom, p.GapTo = l.gap[0], l.gap[1]
+	p.HighWatermark, p.LogStart, p.LeaderEpoch = l.high, l.logStart, l.epoch
+	p.At = l.deps.Now().UnixMilli()
+	if l.idle {
+		p.IdleSince = l.caughtUp.UnixMilli()
+	}
+	rows.Progress = &p
+	if err := l.deps.Store.Write(ctx, l.partials, rows); err != nil {
+		return fmt.Errorf("storing %s/%d up to %d: %w", l.part.Topic, l.part.Partition, p.End, err)
+	}
+	l.checked = changes
+	l.asm.Clear()
+	l.stored = p.End
+	l.lastWrite = l.deps.Now()
+	l.deps.Stats.Flushes.Add(1)
+	l.deps.Stats.Partials.Add(int64(len(l.partials)))
+	l.deps.Stats.Trips.Add(int64(len(rows.Trips)))
+	l.deps.Stats.FlushNanos.Add(int64(l.deps.Now().Sub(began) / time.Nanosecond))
+	if l.deps.Wrote != nil {
+		l.deps.Wrote()
+	}
+	if l.deps.Commit != nil {
+		if err := l.deps.Commit(ctx, p.End); err != nil {
+			l.deps.Log.Debug().Err(err).Msg("committing the offset, which is a hint only")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package ingest
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/internal/summary"
+	"github.com/modelwatch/modelwatch/internal/window"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// Source gives the records of the partition, in order.
+type Source interface {
+	Fetch(ctx context.Context) (*consumers.Fetched, error)
+	Seek(offset int64, epoch int32)
+}
+
+// Store keeps rows and remembers progress.
+type Store interface {
+	// Write stores the rows, then their progress; it returns when both are durable.
+	Write(ctx context.Context, partials []summary.Partial, rows schemas.Rows) error
+	// Resume tells what is known of a partition.
+	Resume(ctx context.Context, topic string, topicID [16]byte, partition int32) (schemas.Resume, error)
+	// ChunkForSpecs returns the earliest chunk of the epoch whose rows were
+	// counted without specs after which a record of r took effect; ok is
+	// false where there is none.
+	ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord) (p schemas.Progress, ok bool, err error)
+}
+
+// DeadLetters keeps what could not be used.
+type DeadLetters interface {
+	Put(ctx context.Context, l consumers.DeadLetter) error
+	Flush(ctx context.Context) error
+}
+
+// Bounds are the first offset of a partition's log and the one after the last.
+type Bounds struct{ Start, End int64 }
+
+// Deps is what a partition's loop works with.
+type Deps struct {
+	Source      Source
+	Store       Store
+	Decoder     decode.Decoder
+	DeadLetters DeadLetters
+	Specs       func() *Specs                                 // the present set; another pointer when it has changed
+	Bounds      func(context.Context) (Bounds, error)         // of the log now
+	First       func(context.Context, Bounds) (int64, error)  // where to begin a topic never read before
+	OnlyModel   func() string                                 // of the topic, whose fault an event is that names none; "" where there are several
+	Commit      func(ctx context.Context, offset int64) error // tells the group; nil for none
+	Wrote       func()                                        // something was stored; nil for nobody cares
+	Now         func() time.Time
+	Stats       *Stats
+	Log         zerolog.Logger
+}
+
+// Specs is a set of specs with what was compiled from it.
+type Specs struct {
+	Records []schemas.SpecRecord
+	Models  *window.Models
+}
+
+// Config says how often things happen.
+type Config struct {
+	Tick      time.Duration // small flushes
+	Fresh     time.Duration // flushes of all summaries
+	IdleAfter time.Duration // at the end of the log for so long: idle
+	Heartbeat time.Duration // progress of an idle partition
+	Retries   int           // of a batch that cannot be read, before it is left out as a gap
+}
+
+// DefaultConfig returns the settings of the service.
+func DefaultConfig() Config {
+	return Config{Tick: 250 * time.Millisecond, Fresh: 15 * time.Second, IdleAfter: 2 * time.Second, Heartbeat: time.Second, Retries: 5}
+}
+
+// Stats counts what the loops of a process did. All fields only grow.
+type Stats struct {
+	Records, Rows, Late, Rejected, UnknownModel atomic.Int64
+	Gaps, GapOffsets, Chunks, Flushes           atomic.Int64
+	Partials, Trips, FlushNanos                 atomic.Int64
+	Reasons                                     Counts
+}
+
+// Partition is one partition of the group's assignment.
+type Partition struct {
+	Topic     string
+	TopicID   [16]byte
+	Partition int32
+}

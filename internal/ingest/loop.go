@@ -1,0 +1,350 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/detectors/hard"
+	"github.com/modelwatch/modelwatch/internal/summary"
+	"github.com/modelwatch/modelwatch/internal/window"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// Loop reads one partition until its context ends.
+type Loop struct {
+	cfg  Config
+	deps Deps
+	part Partition
+
+	specs    *Specs
+	asm      *window.Assembler
+	gap      [2]int64 // lost before the chunk: from, to
+	blocks   blocks
+	checkers map[*schemas.SpecRecord]*hard.Checker
+	checked  uint64 // changes of the checkers that are stored
+	extras   []hard.Extra
+
+	record   consumers.Record
+	event    decode.Record
+	partials []summary.Partial
+
+	high, logStart int64
+	epoch          int32
+	caughtUp       time.Time // since when End is the high watermark; zero when it is not
+	idle           bool      // told to the store
+	lastTick       time.Time
+	lastFresh      time.Time
+	lastWrite      time.Time
+	stored         int64 // End of the last progress
+	bad            int   // times the same batch could not be read
+	badAt          int64
+}
+
+// New returns the loop of a partition; Run starts it.
+func New(cfg Config, part Partition, deps Deps) *Loop {
+	return &Loop{cfg: cfg, deps: deps, part: part}
+}
+
+// errReload ends a reading because the specs have changed.
+var errReload = errors.New("specs have changed")
+
+// Run reads, checks and stores until ctx ends. What was gathered by then is
+// stored if the store answers in time; otherwise it is read again from the
+// start of its chunk by whoever comes next. A nil error means ctx ended.
+func (l *Loop) Run(ctx context.Context) error {
+	for {
+		l.specs = l.deps.Specs()
+		err := l.resume(ctx)
+		if err == nil {
+			err = l.follow(ctx)
+		}
+		switch {
+		case errors.Is(err, errReload):
+		case ctx.Err() != nil:
+			return l.stop(ctx)
+		default:
+			return err
+		}
+	}
+}
+
+// stop stores what there is after ctx has ended.
+func (l *Loop) stop(ctx context.Context) error {
+	if l.asm == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := l.flush(ctx, all); err != nil {
+		l.deps.Log.Warn().Err(err).Msg("stopping without storing the open chunk; it will be read again")
+	}
+	return nil
+}
+
+// follow reads on from where resume has put the source.
+func (l *Loop) follow(ctx context.Context) error {
+	for {
+		if l.deps.Specs() != l.specs {
+			if err := l.flush(ctx, all); err != nil {
+				return err
+			}
+			return errReload
+		}
+		wait, cancel := context.WithTimeout(ctx, l.cfg.Tick)
+		f, err := l.deps.Source.Fetch(wait)
+		cancel()
+		switch {
+		case err == nil:
+			if err := l.take(ctx, f); err != nil {
+				return err
+			}
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+		default:
+			if err := l.trouble(ctx, err); err != nil {
+				return err
+			}
+		}
+		if err := l.tick(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// take passes the records of one answer.
+func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
+	l.high, l.logStart = f.LastStable, f.LogStart
+	before := l.asm.End()
+	for f.Next(&l.record) {
+		if err := l.pass(ctx); err != nil {
+			return err
+		}
+	}
+	l.addBlocks()
+	l.epoch = f.LeaderEpoch()
+	if err := f.Err(); err != nil {
+		return l.trouble(ctx, err)
+	}
+	l.bad = 0
+	l.asm.Skip(f.Offset())
+	switch {
+	case l.asm.End() != before || f.Offset() < f.LastStable:
+		l.caughtUp = time.Time{}
+	case l.caughtUp.IsZero():
+		l.caughtUp = f.At
+	}
+	return nil
+}
+
+// pass takes in one record.
+func (l *Loop) pass(ctx context.Context) error {
+	r := &l.record
+	if l.asm.Border(r.Offset, r.Timestamp) {
+		if err := l.seal(ctx, r.Offset, [2]int64{}); err != nil {
+			return err
+		}
+	}
+	l.asm.Observe(r.Offset, r.Timestamp)
+	l.deps.Stats.Records.Add(1)
+	l.event = decode.Record{Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
+	if j := l.deps.Decoder.Decode(&l.event, &l.blocks); j.Reason != decode.OK {
+		model := string(j.Model)
+		if model == "" && j.Reason.Fault() != "" {
+			model = l.deps.OnlyModel()
+		}
+		return l.reject(ctx, model, j.Reason.String(), j.Reason.Fault(), j.Detail)
+	}
+	b := l.blocks.last
+	if fault := l.asm.Admit(b); fault != "" {
+		b.N--
+		detail := "its time is " + time.UnixMilli(b.Time[b.N]).UTC().Format(time.RFC3339) + ", that of its record " + time.UnixMilli(r.Timestamp).UTC().Format(time.RFC3339)
+		return l.reject(ctx, b.Layout.Model, string(fault), fault, detail)
+	}
+	l.deps.Stats.Rows.Add(1)
+	if b.Full() {
+		l.add(b)
+	}
+	return nil
+}
+
+// reject counts an event that cannot be used and keeps it as a dead letter.
+func (l *Loop) reject(ctx context.Context, model, reason string, fault schemas.Fault, detail string) error {
+	r := &l.record
+	l.deps.Stats.Rejected.Add(1)
+	l.deps.Stats.Reasons.Add(reason, 1)
+	if spec, start := l.asm.Reject(model, reason, fault, r.Timestamp); spec != nil && fault != "" {
+		l.checker(spec).Reject(hard.Reject{
+			Fault: fault, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: string(r.Value[:min(len(r.Value), 256)]), Reason: detail,
+		})
+	}
+	err := l.deps.DeadLetters.Put(ctx, consumers.DeadLetter{
+		Reason: reason, Model: model, Topic: l.part.Topic, Partition: l.part.Partition, Offset: r.Offset, Value: r.Value,
+	})
+	if err != nil {
+		return fmt.Errorf("keeping the dead letter of %s/%d@%d: %w", l.part.Topic, l.part.Partition, r.Offset, err)
+	}
+	return nil
+}
+
+func (l *Loop) addBlocks() {
+	for _, b := range l.blocks.all {
+		l.add(b)
+	}
+}
+
+func (l *Loop) add(b *schemas.Block) {
+	if b.N == 0 {
+		return
+	}
+	l.asm.Add(b, l.check)
+	b.Reset()
+}
+
+func (l *Loop) checker(spec *schemas.SpecRecord) *hard.Checker {
+	c := l.checkers[spec]
+	if c == nil {
+		c = hard.NewChecker(l.asm.Chunk(), spec)
+		l.checkers[spec] = c
+	}
+	return c
+}
+
+// check shows a run of rows to its hard rules.
+func (l *Loop) check(r *window.Run) {
+	b := r.Block
+	v := hard.View{
+		Rows: r.To - r.From, Offset: b.Offset[r.From:r.To], Time: b.Time[r.From:r.To], Start: r.Window[r.From:r.To],
+		Parts: b.Parts[r.From:r.To], Version: r.Version[r.From:r.To], Versions: r.Versions, Columns: r.Columns,
+	}
+	if r.From > 0 {
+		v.Columns = make([]summary.Classified, len(r.Columns))
+		for i, c := range r.Columns {
+			c.Class, c.Flags, c.Code, c.Num, c.Hash = c.Class[r.From:], c.Flags[r.From:], c.Code[r.From:], c.Num[r.From:], c.Hash[r.From:]
+			v.Columns[i] = c
+		}
+	}
+	if r.Repeats {
+		v.Duplicate = r.Duplicate[r.From:r.To]
+	}
+	l.extras = l.extras[:0]
+	for _, e := range b.Extra {
+		if int(e.Row) >= r.From && int(e.Row) < r.To {
+			l.extras = append(l.extras, hard.Extra{Row: e.Row - int32(r.From), Name: b.String(e.Name)})
+		}
+	}
+	v.Extra = l.extras
+	v.Value = func(column int, row int32) string {
+		c, at := &b.Columns[r.Layout[column]], row+int32(r.From)
+		switch c.Kind[at] {
+		case schemas.KindText, schemas.KindBool:
+			return b.String(c.Text[at])
+		case schemas.KindNumber:
+			return strconv.FormatFloat(c.Num[at], 'g', -1, 64)
+		}
+		return kindNames[c.Kind[at]]
+	}
+	l.checker(r.Spec).Check(&v)
+}
+
+var kindNames = [...]string{
+	schemas.KindAbsent: "", schemas.KindNull: "null", schemas.KindNaN: "NaN", schemas.KindPosInf: "Infinity", schemas.KindNegInf: "-Infinity",
+	schemas.KindNested: "an object or a list",
+}
+
+// trouble decides what to do about records that cannot be had. Whatever is
+// lost is written down as a gap.
+func (l *Loop) trouble(ctx context.Context, err error) error {
+	var (
+		outside   *consumers.OutOfRange
+		truncated *consumers.Truncated
+		batch     *consumers.BatchError
+	)
+	switch {
+	case errors.As(err, &outside) && outside.Wanted < outside.Start:
+		return l.skip(ctx, outside.Start, "the log begins later than the reading: its retention was faster", err)
+	case errors.As(err, &outside):
+		return l.truncate(ctx, outside.End, err)
+	case errors.As(err, &truncated):
+		return l.truncate(ctx, truncated.End, err)
+	case errors.As(err, &batch):
+		if l.badAt != batch.From {
+			l.bad, l.badAt = 0, batch.From
+		}
+		if l.bad++; batch.Retry() && l.bad < l.cfg.Retries {
+			return nil
+		}
+		send := l.deps.DeadLetters.Put(ctx, consumers.DeadLetter{
+			Reason: "batch_" + string(batch.Reason), Topic: l.part.Topic, Partition: l.part.Partition,
+			Offset: batch.From, Last: batch.Next - 1, Size: batch.Size,
+		})
+		if send != nil {
+			return fmt.Errorf("keeping the pointer to a broken batch: %w", send)
+		}
+		return l.skip(ctx, batch.Next, "a batch cannot be read", err)
+	}
+	return fmt.Errorf("fetching %s/%d: %w", l.part.Topic, l.part.Partition, err)
+}
+
+// skip leaves out everything up to offset and begins a chunk there.
+func (l *Loop) skip(ctx context.Context, offset int64, why string, cause error) error {
+	from := l.asm.End()
+	offset = max(offset, from)
+	l.deps.Log.Error().Err(cause).Int64("from", from).Int64("to", offset).Msg(why + "; leaving a gap")
+	l.deps.Stats.Gaps.Add(1)
+	l.deps.Stats.GapOffsets.Add(offset - from)
+	l.addBlocks()
+	if err := l.seal(ctx, offset, [2]int64{from, offset}); err != nil {
+		return err
+	}
+	l.deps.Source.Seek(offset, -1)
+	return nil
+}
+
+// truncate follows a log that was cut: it goes on at its end under a new
+// epoch, because offsets are given again.
+func (l *Loop) truncate(ctx context.Context, end int64, cause error) error {
+	l.deps.Log.Error().Err(cause).Int64("end", end).Msg("the log was truncated; counting on under a new epoch")
+	l.addBlocks()
+	if err := l.flush(ctx, sealed); err != nil {
+		return err
+	}
+	p := l.asm.Progress()
+	c := p.Chunk
+	c.Epoch.Truncation++
+	c.Start = end
+	l.begin(window.Start{Chunk: c, Previous: -1, Clock: p.Clock, Marks: p.Marks}, [2]int64{end, end})
+	l.deps.Source.Seek(end, -1)
+	return nil
+}
+
+// seal stores the chunk as it ends and begins the one at offset.
+func (l *Loop) seal(ctx context.Context, offset int64, gap [2]int64) error {
+	l.addBlocks()
+	l.asm.Skip(min(offset, max(gap[0], l.asm.End())))
+	if err := l.flush(ctx, sealed); err != nil {
+		return err
+	}
+	l.deps.Stats.Chunks.Add(1)
+	l.asm.Next(l.specs.Models, offset)
+	l.reset(gap)
+	return nil
+}
+
+// begin makes a chunk the open one.
+func (l *Loop) begin(s window.Start, gap [2]int64) {
+	l.blocks.reset(l.specs.Models)
+	l.asm = window.New(l.specs.Models, s)
+	l.reset(gap)
+}
+
+func (l *Loop) reset(gap [2]int64) {
+	l.gap = gap
+	l.checkers = map[*schemas.SpecRecord]*hard.Checker{}
+	l.checked = 0
+}

@@ -1,0 +1,133 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/internal/window"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// resume finds where the partition's rows go on and puts the source there.
+// The offset committed to Kafka plays no part in it.
+func (l *Loop) resume(ctx context.Context) error {
+	known, err := l.deps.Store.Resume(ctx, l.part.Topic, l.part.TopicID, l.part.Partition)
+	if err != nil {
+		return fmt.Errorf("reading the progress of %s/%d: %w", l.part.Topic, l.part.Partition, err)
+	}
+	log, err := l.deps.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the bounds of %s/%d: %w", l.part.Topic, l.part.Partition, err)
+	}
+	chunk := schemas.Chunk{Topic: l.part.Topic, Epoch: schemas.Epoch{TopicID: l.part.TopicID}, Partition: l.part.Partition}
+	if known.Last == nil {
+		chunk.Start = log.Start
+		if !known.Recreated {
+			if chunk.Start, err = l.deps.First(ctx, log); err != nil {
+				return fmt.Errorf("finding where to begin %s/%d: %w", l.part.Topic, l.part.Partition, err)
+			}
+		}
+		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: window.NoTime}, [2]int64{}, log)
+		return nil
+	}
+	last := *known.Last
+	if log.End < last.End {
+		l.deps.Log.Error().Int64("stored", last.End).Int64("end", log.End).Msg("the log was truncated; counting on under a new epoch")
+		chunk.Epoch.Truncation = last.Epoch.Truncation + 1
+		chunk.Start = log.End
+		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: last.Clock, Marks: last.Marks}, [2]int64{}, log)
+		return nil
+	}
+	if last.SpecSeq < l.specs.Models.Seq() {
+		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records)
+		if err != nil {
+			return fmt.Errorf("finding the rows of %s/%d that new specs change: %w", l.part.Topic, l.part.Partition, err)
+		}
+		if ok {
+			l.deps.Log.Info().Int64("offset", earlier.Start).Msg("reading again for new specs")
+			last = earlier
+		}
+	}
+	if log.Start > last.Start {
+		// The chunk's start is gone: read from there it would be shorter, and
+		// yet reach further than what is stored. Begin anew behind it.
+		stored := max(known.Last.End, known.PartialsEnd)
+		chunk.Epoch = known.Last.Epoch
+		chunk.Start = max(log.Start, stored)
+		gap := [2]int64{known.Last.End, chunk.Start}
+		if gap[1] > gap[0] {
+			l.deps.Log.Error().Int64("from", gap[0]).Int64("to", gap[1]).Msg("records were deleted before they were read; leaving a gap")
+			l.deps.Stats.Gaps.Add(1)
+			l.deps.Stats.GapOffsets.Add(gap[1] - gap[0])
+		}
+		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: known.Last.Clock, Marks: known.Last.Marks}, gap, log)
+		return nil
+	}
+	s := window.Start{Chunk: last.Chunk, Previous: last.Previous, Clock: last.ClockStart}
+	for _, m := range last.Marks {
+		if m.MaxStart != window.NoTime {
+			s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart})
+		}
+	}
+	l.start(s, [2]int64{last.GapFrom, last.GapTo}, log)
+	if last.Previous >= log.Start && last.Previous < last.Start {
+		if err := l.warm(ctx, last.Previous, last.Start); err != nil {
+			return err
+		}
+		l.deps.Source.Seek(last.Start, -1)
+	}
+	return nil
+}
+
+func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
+	l.begin(s, gap)
+	l.deps.Source.Seek(s.Chunk.Start, -1)
+	l.high, l.logStart, l.stored = log.End, log.Start, -1
+	l.lastFresh = l.deps.Now()
+	l.deps.Log.Info().Int64("offset", s.Chunk.Start).Int64("end", log.End).Msg("reading")
+}
+
+// warm reads the chunk before once more for its ids, uncounted, so that
+// duplicates across the border are found as they were without the stop.
+// Records that cannot be had by now are passed over: their ids are not known,
+// as they would not be to a chunk that begins behind a gap.
+func (l *Loop) warm(ctx context.Context, from, to int64) error {
+	l.deps.Source.Seek(from, -1)
+	for {
+		f, err := l.deps.Source.Fetch(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			l.deps.Log.Warn().Err(err).Msg("reading the ids of the chunk before; duplicates of it may go unseen")
+			return nil
+		}
+		for f.Next(&l.record) {
+			if l.record.Offset >= to {
+				break
+			}
+			l.event.Offset, l.event.Timestamp = l.record.Offset, l.record.Timestamp
+			l.event.Key, l.event.Value = l.record.Key, l.record.Value
+			if l.deps.Decoder.Decode(&l.event, &l.blocks).Reason != decode.OK {
+				continue
+			}
+			if b := l.blocks.last; b.Full() {
+				l.asm.Warm(b)
+				b.Reset()
+			}
+		}
+		for _, b := range l.blocks.all {
+			l.asm.Warm(b)
+			b.Reset()
+		}
+		if f.Offset() >= to || errors.Is(f.Err(), context.Canceled) {
+			return nil
+		}
+		if f.Err() != nil {
+			l.deps.Log.Warn().Err(f.Err()).Msg("reading the ids of the chunk before; duplicates of it may go unseen")
+			return nil
+		}
+	}
+}
