@@ -40,7 +40,7 @@ type markKey struct {
 	part  schemas.Part
 }
 
-type mark struct{ start, max, startRows, rows int64 }
+type mark struct{ start, max, rows int64 }
 
 // state is one model's share of the chunk.
 type state struct {
@@ -231,6 +231,7 @@ func idKey(b *schemas.Block, row int, p schemas.Part) uint64 {
 func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 	row := b.N - 1
 	st := a.of(b.Layout.Model)
+	dup := a.remember(b, row)
 	t := b.Time[row]
 	c := st.model.at(t)
 	if t > b.Timestamp[row]+c.maxFuture {
@@ -249,21 +250,11 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 			late = late || c.start(t)+c.window+c.lateness <= m.max
 		}
 	}
-	var dup schemas.Part
 	for _, p := range schemas.Parts {
-		if b.Parts[row]&p == 0 {
-			continue
-		}
-		m := a.mark(b.Layout.Model, p)
-		m.max = max(m.max, t)
-		m.rows++
-		if b.ID[row] != 0 {
-			k := idKey(b, row, p)
-			if a.seen.has(k) || a.before.has(k) {
-				dup |= p
-			} else {
-				a.seen.add(k)
-			}
+		if b.Parts[row]&p != 0 {
+			m := a.mark(b.Layout.Model, p)
+			m.max = max(m.max, t)
+			m.rows++
 		}
 	}
 	st.window[row], st.spec[row], st.lateRow[row], st.duplicate[row] = c.start(t), c, late, dup
@@ -272,6 +263,27 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 		a.late++
 	}
 	return ""
+}
+
+// remember keeps the row's id and returns the parts under which this chunk or
+// the one before had it already. Events that will not count are remembered
+// too: whether one counts is not known any more when a chunk is read again
+// for its ids only.
+func (a *Assembler) remember(b *schemas.Block, row int) (dup schemas.Part) {
+	if b.ID[row] == 0 {
+		return 0
+	}
+	for _, p := range schemas.Parts {
+		if b.Parts[row]&p == 0 {
+			continue
+		}
+		k := idKey(b, row, p)
+		if a.seen.has(k) || a.before.has(k) {
+			dup |= p
+		}
+		a.seen.add(k)
+	}
+	return dup
 }
 
 func (c *compiled) start(t int64) int64 { return floorDiv(t, c.window) * c.window }
