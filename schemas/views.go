@@ -51,10 +51,9 @@ type UnknownReason struct {
 // the half-open [From, To); a zero bound is open. Where From is zero and Limit
 // cuts, the latest windows stay. The result is oldest first.
 type WindowFilter struct {
-	Model      string // required
-	Role       Role   // 0 any
-	Feature    string
-	AnyFeature bool // Feature does not matter
+	Model      string   // required
+	Role       Role     // 0 any
+	Features   []string // any of; empty is all
 	Slice      string
 	AnySlice   bool   // Slice does not matter; without it "" is the whole
 	Version    string // "" any
@@ -99,17 +98,16 @@ type WindowRow struct {
 // verdict the last counts. The result is oldest first; where Limit cuts, the
 // latest stay.
 type VerdictFilter struct {
-	Model      string // required
-	Role       Role   // 0 any
-	Feature    string
-	AnyFeature bool
-	Slice      string
-	AnySlice   bool
-	Version    string // "" any
-	Channel    string // "" any
-	From       time.Time
-	To         time.Time
-	Limit      int // required, at least 1
+	Model    string   // required
+	Role     Role     // 0 any
+	Features []string // any of; empty is all
+	Slice    string
+	AnySlice bool
+	Version  string // "" any
+	Channel  string // "" any
+	From     time.Time
+	To       time.Time
+	Limit    int // required, at least 1
 }
 
 // IncidentFilter selects incidents; an empty field selects all. The result is
