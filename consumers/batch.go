@@ -390,7 +390,9 @@ func (w *Walker) openBatch(b []byte, lastDelta int64) bool {
 		return false
 	}
 	body := b[batchHeader:]
-	if codec := int(attributes & attrCodec); codec != codecNone && count > 0 {
+	if codec := int(attributes & attrCodec); codec != codecNone && count == 0 {
+		body = nil // what an empty stream compresses to
+	} else if codec != codecNone {
 		var err error
 		body, err = w.codecs.decode(codec, w.decoded, body, w.maxDecoded)
 		w.decoded = body[:0]

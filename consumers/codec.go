@@ -82,7 +82,10 @@ func (c *codecs) decode(codec int, dst, src []byte, limit int) ([]byte, error) {
 
 // readUpTo reads all of r after dst; memory grows with what is really there.
 func readUpTo(dst []byte, r io.Reader, limit int) ([]byte, error) {
-	for {
+	for idle := 0; ; idle++ {
+		if idle > 100 {
+			return dst, io.ErrNoProgress
+		}
 		if len(dst) > limit {
 			return dst, errTooLong
 		}
@@ -91,6 +94,9 @@ func readUpTo(dst []byte, r io.Reader, limit int) ([]byte, error) {
 		}
 		n, err := r.Read(dst[len(dst):min(cap(dst), limit+1)])
 		dst = dst[:len(dst)+n]
+		if n > 0 {
+			idle = 0
+		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil
 		}

@@ -169,7 +169,7 @@ func (d *DeadLetters) Run(ctx context.Context) error {
 	w := &kafka.Writer{
 		Addr: d.client.addr, Transport: d.client.transport,
 		Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
-		BatchSize: deadLetterBatch, BatchTimeout: 5 * time.Millisecond, BatchBytes: 1 << 20,
+		BatchSize: deadLetterBatch, BatchTimeout: 5 * time.Millisecond, BatchBytes: 512 << 10,
 		MaxAttempts: 1, ReadTimeout: d.client.cfg.RequestTimeout, WriteTimeout: d.client.cfg.RequestTimeout,
 	}
 	defer func() { _ = w.Close() }()
