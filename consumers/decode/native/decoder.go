@@ -1,0 +1,434 @@
+package native
+
+import (
+	"unicode/utf8"
+
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// Format is the name of this format in a monitor.
+const Format = "native"
+
+// key is a top-level key that is read, or a member of outputs.
+type key int
+
+const (
+	keyID key = iota
+	keyModel
+	keyVersion
+	keyTS
+	keyFeatures
+	keyPrediction
+	keyScore
+	keyScores
+	keyLabel
+	keyLatency
+
+	aliasModel
+	aliasVersion
+	aliasFeatures
+	aliasPrediction
+	aliasScore
+	aliasScores
+	aliasLatency
+
+	keys // how many of them are kept
+
+	keyOutputs
+	keyUnknown
+)
+
+// Decoder reads native events. It is made by New and used by one goroutine.
+type Decoder struct {
+	scanner
+	max      int
+	repaired uint64
+
+	values [keys]span // what the event holds, by key
+
+	// The row that features were read into on the way, before the end of the
+	// event was seen.
+	block    *schemas.Block
+	row      int
+	model    span // that chose the block
+	features int  // where those features begin, -1 for none
+
+	// The text of the row. It goes to the block in one piece when the row is
+	// committed, so that a row that is not leaves nothing behind; base is where
+	// in the block it will stand.
+	text []byte
+	base uint32
+
+	// Scratch for texts with escapes.
+	key, name, id, version []byte
+
+	orders map[*schemas.Layout]*order
+	order  *order // of block
+}
+
+// New returns a decoder with these limits. It is of type decode.Decoder so that
+// New itself can stand in decode.Formats.
+func New(c decode.Config) decode.Decoder {
+	return &Decoder{max: c.MaxBytes, orders: make(map[*schemas.Layout]*order)}
+}
+
+// Repaired returns how many bare NaN, Infinity and -Infinity stood in the rows
+// committed so far.
+func (d *Decoder) Repaired() uint64 { return d.repaired }
+
+// Decode reads one event; see the documentation of the package.
+func (d *Decoder) Decode(r *decode.Record, t decode.Target) decode.Reject {
+	v := r.Value
+	if v == nil {
+		return decode.Reject{Reason: decode.Tombstone}
+	}
+	large := len(v) > d.max
+	if large {
+		v = v[:d.max]
+		t = nil
+	}
+	d.scanner.reset(v)
+	d.values = [keys]span{}
+	d.block = nil
+
+	i := space(v, 0)
+	if i == len(v) && !large {
+		return decode.Reject{Reason: decode.Empty}
+	}
+	ok := d.event(i, t)
+	switch {
+	case large:
+		return d.reject(decode.TooLarge, "more bytes than allowed", d.max)
+	case !ok:
+		return d.reject(d.reason, d.detail, d.at)
+	case d.high != 0 && !utf8.Valid(v):
+		return d.reject(decode.InvalidUTF8, "text that is not UTF-8", invalidAt(v))
+	}
+	return d.commit(r, t)
+}
+
+// event reads the object at i down to the end of the value. Without a target it
+// only looks for the keys.
+func (d *Decoder) event(i int, t decode.Target) bool {
+	if i >= len(d.b) || d.b[i] != '{' {
+		d.fail(i, "an event is a JSON object")
+		return false
+	}
+	i++
+	for open := true; ; open = false {
+		name, at, end := d.member(i, open)
+		if at < 0 {
+			if end < 0 {
+				return false
+			}
+			i = end
+			break
+		}
+		k := d.known(name)
+		var v span
+		switch {
+		case (k == keyFeatures || k == aliasFeatures) && is(d.b, at, '{') && d.enter(k, t):
+			v = span{start: int32(at), form: object}
+			i = d.readFeatures(at)
+		case k == keyOutputs:
+			// A second outputs replaces the first one whole.
+			d.values[aliasPrediction], d.values[aliasScore] = span{}, span{}
+			d.values[aliasScores], d.values[aliasLatency] = span{}, span{}
+			if is(d.b, at, '{') {
+				i = d.readOutputs(at)
+			} else {
+				_, i = d.value(at, 1)
+			}
+		default:
+			v, i = d.value(at, 1)
+		}
+		if i < 0 {
+			return false
+		}
+		if k < keys {
+			d.values[k] = v
+		}
+	}
+	if i = space(d.b, i); i != len(d.b) {
+		d.fail(i, "the value goes on behind the event")
+		return false
+	}
+	return true
+}
+
+// known returns the key of that name.
+func (d *Decoder) known(name span) key {
+	switch string(d.plain(name, &d.key)) {
+	case "id":
+		return keyID
+	case "model":
+		return keyModel
+	case "version":
+		return keyVersion
+	case "ts":
+		return keyTS
+	case "features":
+		return keyFeatures
+	case "prediction":
+		return keyPrediction
+	case "score":
+		return keyScore
+	case "scores":
+		return keyScores
+	case "label":
+		return keyLabel
+	case "latency_ms":
+		return keyLatency
+	case "model_name":
+		return aliasModel
+	case "model_version":
+		return aliasVersion
+	case "inputs":
+		return aliasFeatures
+	case "outputs":
+		return keyOutputs
+	}
+	return keyUnknown
+}
+
+// readOutputs reads the object at i, which is the member outputs.
+func (d *Decoder) readOutputs(i int) int {
+	i++
+	for open := true; ; open = false {
+		name, at, end := d.member(i, open)
+		if at < 0 {
+			return end
+		}
+		k := keyUnknown
+		switch string(d.plain(name, &d.key)) {
+		case "prediction":
+			k = aliasPrediction
+		case "score":
+			k = aliasScore
+		case "scores":
+			k = aliasScores
+		case "latency_ms":
+			k = aliasLatency
+		}
+		v, next := d.value(at, 2)
+		if next < 0 {
+			return -1
+		}
+		if k < keys {
+			d.values[k] = v
+		}
+		i = next
+	}
+}
+
+// plain returns the text of a span; *scratch holds it when it has escapes.
+func (d *Decoder) plain(v span, scratch *[]byte) []byte {
+	p := d.b[v.start:v.end]
+	if !v.escaped {
+		return p
+	}
+	*scratch = unescape((*scratch)[:0], p)
+	return *scratch
+}
+
+// pick returns the value of a key, or of its alias when it is absent or null.
+func (d *Decoder) pick(k, alias key) span {
+	v := d.values[k]
+	if a := d.values[alias]; a.form != absent && v.form <= null {
+		return a
+	}
+	return v
+}
+
+// word returns the text of a value that may be a text or a number. It is empty
+// for none; ok is false for every other value.
+func (d *Decoder) word(v span, scratch *[]byte) (p []byte, ok bool) {
+	switch v.form {
+	case absent, null:
+		return nil, true
+	case text, number:
+		return d.plain(v, scratch), true
+	}
+	return nil, false
+}
+
+// enter begins the row for features under key k when the model is known by now,
+// so that they need not be read twice. Whether it was the right row is seen at
+// the end of the event.
+func (d *Decoder) enter(k key, t decode.Target) bool {
+	if t == nil || k == aliasFeatures && d.values[keyFeatures].form > null {
+		return false
+	}
+	v := d.pick(keyModel, aliasModel)
+	name, ok := d.word(v, &d.name)
+	if !ok || len(name) == 0 {
+		return false
+	}
+	b := t.Block(name)
+	if b == nil {
+		return false
+	}
+	d.begin(b, v)
+	return true
+}
+
+// begin opens a row of b, which the model in v chose.
+func (d *Decoder) begin(b *schemas.Block, v span) {
+	d.block, d.model, d.features = b, v, -1
+	d.row = b.Begin()
+	d.text = d.text[:0]
+	d.base = b.Keep(nil).Off
+	if d.order == nil || d.order.layout != b.Layout {
+		d.order = d.orderOf(b.Layout)
+	}
+}
+
+// commit gives an event whose syntax is sound its meaning.
+func (d *Decoder) commit(r *decode.Record, t decode.Target) decode.Reject {
+	model := d.pick(keyModel, aliasModel)
+	name, ok := d.word(model, &d.name)
+	if !ok || len(name) == 0 {
+		return d.reject(decode.NoModel, "the event names no model", int(model.start))
+	}
+	if d.block == nil || d.model != model {
+		b := t.Block(name)
+		if b == nil {
+			return d.reject(decode.UnknownModel, "no monitor watches the model", int(model.start))
+		}
+		d.begin(b, model)
+	}
+
+	ms := r.Timestamp
+	if ts := d.values[keyTS]; ts.form > null {
+		if ms, ok = d.time(ts); !ok {
+			return d.reject(decode.BadTime, "ts is neither RFC 3339 with a zone nor Unix milliseconds", int(ts.start))
+		}
+	}
+	v := d.values[keyID]
+	id, ok := d.word(v, &d.id)
+	if !ok || len(id) > decode.MaxText {
+		return d.reject(decode.BadID, "the id is no text or number, or too long", int(v.start))
+	}
+	v = d.pick(keyVersion, aliasVersion)
+	version, ok := d.word(v, &d.version)
+	if !ok || len(version) > decode.MaxText {
+		return d.reject(decode.BadVersion, "the version is no text or number, or too long", int(v.start))
+	}
+
+	var parts schemas.Part
+	features := -1
+	switch v = d.pick(keyFeatures, aliasFeatures); {
+	case v.form == object:
+		parts |= schemas.PartFeatures
+		features = int(v.start)
+	case v.form > null:
+		return d.reject(decode.BadFeatures, "the features are no object", int(v.start))
+	}
+	prediction := d.pick(keyPrediction, aliasPrediction)
+	score, scores := d.pick(keyScore, aliasScore), d.pick(keyScores, aliasScores)
+	if prediction.form != absent || score.form > null || scores.form > null {
+		parts |= schemas.PartPrediction
+	}
+	label := d.values[keyLabel]
+	if label.form != absent {
+		parts |= schemas.PartLabel
+	}
+	if parts == 0 {
+		return d.reject(decode.NoPart, "neither features nor prediction nor label", 0)
+	}
+
+	// From here on nothing can go wrong.
+	literals := d.literals
+	b := d.block
+	if d.features != features {
+		// Not read yet, or others were: a key came twice, or behind the model's.
+		d.begin(b, model)
+		if features >= 0 {
+			d.readFeatures(features)
+		}
+	}
+	l := b.Layout
+	if parts&schemas.PartPrediction != 0 {
+		d.put(l.Prediction, prediction)
+		d.put(l.Score, d.score(score, scores, l.Positive))
+		d.put(l.Latency, d.pick(keyLatency, aliasLatency))
+	}
+	d.put(l.Label, label)
+	row := d.row
+	if len(id) > 0 {
+		b.ID[row], b.IDText[row] = schemas.Hash(id), d.keep(id)
+	}
+	if len(version) > 0 {
+		b.Version[row] = d.keep(version)
+	}
+	b.Offset[row], b.Timestamp[row], b.Time[row], b.Parts[row] = r.Offset, r.Timestamp, ms, parts
+	b.Keep(d.text)
+	b.Commit()
+	d.repaired += literals
+	return decode.Reject{}
+}
+
+// time reads the value of ts.
+func (d *Decoder) time(v span) (ms int64, ok bool) {
+	switch v.form {
+	case text:
+		return instant(d.plain(v, &d.key))
+	case number:
+		n := readDecimal(d.b, int(v.start))
+		return millis(&n, d.b[v.start:v.end])
+	}
+	return 0, false
+}
+
+// score returns the score itself, or that of the positive class when there is none.
+func (d *Decoder) score(score, scores span, positive string) span {
+	if score.form > null || scores.form <= null || positive == "" {
+		return score
+	}
+	if scores.form != object {
+		return span{start: scores.start, end: scores.end, form: list}
+	}
+	i := int(scores.start) + 1
+	for open := true; ; open = false {
+		name, at, _ := d.member(i, open)
+		if at < 0 {
+			return score
+		}
+		var v span
+		v, i = d.value(at, 2)
+		if string(d.plain(name, &d.key)) == positive {
+			score = v
+		}
+	}
+}
+
+// reject names the model of the event as far as it is known.
+func (d *Decoder) reject(reason decode.Reason, detail string, at int) decode.Reject {
+	r := decode.Reject{Reason: reason, Detail: detail, At: at}
+	name, _ := d.word(d.pick(keyModel, aliasModel), &d.name)
+	if len(name) == 0 || !utf8.Valid(name) {
+		return r
+	}
+	if n := decode.MaxText; len(name) > n {
+		for !utf8.RuneStart(name[n]) {
+			n--
+		}
+		name = name[:n]
+	}
+	r.Model = name
+	return r
+}
+
+// invalidAt returns the position of the first byte of v that is not UTF-8.
+func invalidAt(v []byte) int {
+	at := 0
+	for at < len(v) {
+		r, n := utf8.DecodeRune(v[at:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		at += n
+	}
+	return at
+}

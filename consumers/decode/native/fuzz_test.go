@@ -1,0 +1,346 @@
+package native_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/consumers/decode/native"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// tree is what encoding/json makes of an event: the way that is plain and slow.
+type tree map[string]any
+
+// parse returns the event as encoding/json reads it, nil when it is no JSON object.
+func parse(in []byte) tree {
+	if !json.Valid(in) {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(in))
+	d.UseNumber()
+	var t any
+	if d.Decode(&t) != nil {
+		return nil
+	}
+	m, _ := t.(map[string]any)
+	return m
+}
+
+// depth is the number of levels of valid JSON, of duplicate keys too.
+func depth(in []byte) int {
+	d := json.NewDecoder(bytes.NewReader(in))
+	level, deepest := 0, 0
+	for {
+		tok, err := d.Token()
+		if err != nil {
+			return deepest
+		}
+		switch tok {
+		case json.Delim('{'), json.Delim('['):
+			level++
+			deepest = max(deepest, level)
+		case json.Delim('}'), json.Delim(']'):
+			level--
+		}
+	}
+}
+
+// get returns a member, or that of another name when it is absent or null.
+func (t tree) get(name string, others ...func() (any, bool)) (any, bool) {
+	v, ok := t[name]
+	for _, o := range others {
+		if w, there := o(); v == nil && there {
+			v, ok = w, true
+		}
+	}
+	return v, ok
+}
+
+func (t tree) alias(name string) func() (any, bool) {
+	return func() (any, bool) { v, ok := t[name]; return v, ok }
+}
+
+// word returns the text of a text, number or null.
+func word(v any) (string, bool) {
+	switch v := v.(type) {
+	case nil:
+		return "", true
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	}
+	return "", false
+}
+
+var finite = map[string]schemas.Kind{
+	"nan": schemas.KindNaN, "+nan": schemas.KindNaN, "-nan": schemas.KindNaN,
+	"inf": schemas.KindPosInf, "+inf": schemas.KindPosInf, "infinity": schemas.KindPosInf, "+infinity": schemas.KindPosInf,
+	"-inf": schemas.KindNegInf, "-infinity": schemas.KindNegInf,
+}
+
+var formatted = []string{"NaN", "nan", "Infinity", "+Infinity", "-Infinity", "inf", "-inf", "+Inf", "-Inf"}
+
+// cell is what a value is in a column.
+func cell(v any, textual bool) value {
+	switch v := v.(type) {
+	case nil:
+		return is(schemas.KindNull)
+	case bool:
+		return boolean(strconv.FormatBool(v))
+	case string:
+		if k, ok := finite[asciiLower(v)]; ok && (!textual || slices.Contains(formatted, v)) {
+			return is(k)
+		}
+		return txt(v)
+	case json.Number:
+		f, err := strconv.ParseFloat(v.String(), 64)
+		switch {
+		case errors.Is(err, strconv.ErrRange) && f > 0:
+			return is(schemas.KindPosInf)
+		case errors.Is(err, strconv.ErrRange):
+			return is(schemas.KindNegInf)
+		case textual:
+			return both(f, v.String())
+		}
+		return num(f)
+	}
+	return is(schemas.KindNested)
+}
+
+func asciiLower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r |= 0x20
+		}
+		return r
+	}, s)
+}
+
+// meaning is what a valid event should become, by the rules of the package's
+// documentation.
+func meaning(e tree, l *schemas.Layout) (row, decode.Reason) {
+	r := row{Time: timestamp, Values: map[string]value{}}
+	model, _ := e.get("model", e.alias("model_name"))
+	switch name, ok := word(model); {
+	case !ok || name == "":
+		return r, decode.NoModel
+	case name != l.Model:
+		return r, decode.UnknownModel
+	}
+	if ts := e["ts"]; ts != nil {
+		switch ts := ts.(type) {
+		case string:
+			ms, ok := rfc3339(ts)
+			if !ok {
+				return r, decode.BadTime
+			}
+			r.Time = ms
+		case json.Number:
+			n, err := strconv.ParseInt(ts.String(), 10, 64)
+			if err != nil {
+				f, err := ts.Float64()
+				f = math.Floor(f)
+				if err != nil || f < decode.MinTime || f > decode.MaxTime {
+					return r, decode.BadTime
+				}
+				n = int64(f)
+			}
+			if n < decode.MinTime || n > decode.MaxTime {
+				return r, decode.BadTime
+			}
+			r.Time = n
+		default:
+			return r, decode.BadTime
+		}
+	}
+	var ok bool
+	if r.ID, ok = word(e["id"]); !ok || len(r.ID) > decode.MaxText {
+		return r, decode.BadID
+	}
+	version, _ := e.get("version", e.alias("model_version"))
+	if r.Version, ok = word(version); !ok || len(r.Version) > decode.MaxText {
+		return r, decode.BadVersion
+	}
+
+	features, _ := e.get("features", e.alias("inputs"))
+	if features != nil {
+		members, ok := features.(map[string]any)
+		if !ok {
+			return r, decode.BadFeatures
+		}
+		r.Parts |= schemas.PartFeatures
+		for name, v := range members {
+			if c := l.Feature([]byte(name)); c >= 0 {
+				r.Values[name] = cell(v, l.Columns[c].Textual)
+			} else {
+				r.Extra = append(r.Extra, name)
+			}
+		}
+	}
+	outputs, _ := e["outputs"].(map[string]any)
+	out := tree(outputs)
+	prediction, predicted := e.get("prediction", out.alias("prediction"))
+	score, scored := e.get("score", out.alias("score"))
+	scores, _ := e.get("scores", out.alias("scores"))
+	if predicted || score != nil || scores != nil {
+		r.Parts |= schemas.PartPrediction
+		if predicted {
+			r.Values["<prediction>"] = cell(prediction, true)
+		}
+		if score == nil && scores != nil && l.Positive != "" {
+			if classes, ok := scores.(map[string]any); !ok {
+				score, scored = scores, true
+				if _, ok := scores.([]any); !ok {
+					score = []any{}
+				}
+			} else if v, ok := classes[l.Positive]; ok {
+				score, scored = v, true
+			}
+		}
+		if scored {
+			r.Values["<score>"] = cell(score, false)
+		}
+		if latency, ok := e.get("latency_ms", out.alias("latency_ms")); ok {
+			r.Values["<latency>"] = cell(latency, false)
+		}
+	}
+	if label, ok := e["label"]; ok {
+		r.Parts |= schemas.PartLabel
+		r.Values["<label>"] = cell(label, true)
+	}
+	if r.Parts == 0 {
+		return r, decode.NoPart
+	}
+	return r, decode.OK
+}
+
+// rfc3339 reads a time with the standard library, after bringing the forms that
+// are read beside RFC 3339 to it.
+func rfc3339(s string) (ms int64, ok bool) {
+	if !printable(s) || len(s) < len("2006-01-02T15:04Z") {
+		return 0, false
+	}
+	b := []byte(s)
+	if b[10] == 't' || b[10] == ' ' {
+		b[10] = 'T'
+	}
+	if b[16] != ':' {
+		b = slices.Concat(b[:16], []byte(":00"), b[16:])
+		if len(b) > 19 && b[19] == '.' {
+			return 0, false
+		}
+	}
+	n := len(b)
+	if b[n-1] == 'z' {
+		b[n-1] = 'Z'
+	}
+	if c := b[n-5]; c == '+' || c == '-' {
+		b = slices.Concat(b[:n-2], []byte(":"), b[n-2:])
+	}
+	// UnmarshalText is strict where Parse is not: hours of one digit, commas.
+	var at time.Time
+	if at.UnmarshalText(b) != nil {
+		return 0, false
+	}
+	ms = at.UnixMilli()
+	return ms, ms >= decode.MinTime && ms <= decode.MaxTime
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// FuzzDecode holds the decoder against encoding/json: the same values for every
+// event that is valid, a reject for every other.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{
+		`{"id":"8f1c","model":"flights","version":"3","ts":"2026-11-20T12:00:00.123Z","features":{"distance":733.5,"origin":"ORD","temp":null,"code":1.0}}`,
+		`{"features":{"gr\u00f6\u00dfe":-1.25e-7,"a \"b\"":"\ud83d\ude00\ud800","x":[1,{"y":2}],"x":true,"temp":1,"temp":"NaN"},"model":"flights","model":"flights"}`,
+		`{"model_name":"flights","model_version":3,"inputs":{"wind":1e999,"code":"INF"},"outputs":{"prediction":true,"scores":{"late":0.83,"late":null},"latency_ms":3}}`,
+		`{"model":"flights","label":12345678901234567890,"ts":1795176000123.75,"id":90071992547409931}`,
+		`{"model":"flights","prediction":"-inf","score":"+Infinity","scores":[1],"ts":"2026-11-20 12:00-0530"}`,
+		`{"model":"flights","features":{"wind":NaN,"temp":-Infinity},"ts":"0000-01-01T00:00:00+00:01"}`,
+		` {"model":"flights","scores":{"lat\u0065":1},"unknown":[[[{}]]],"features":null} `,
+		`{"model":"flights","features":{"wind":1},"inputs":{"temp":1},"outputs":{"score":1},"outputs":2}`,
+		"{\"model\":\"flights\",\"features\":{\"origin\":\"Z\xfcrich\"}}",
+		`{"model":"flights","features":{"wind":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}}`,
+		`{"model":"flights","label":tru}`, `[]`, "", " ", `{"model":"other","label":1}`, `{"model":"flights"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	// One decoder for all: nothing of an event may show in the next.
+	d, target := native.New(decode.Config{MaxBytes: 1 << 14}), flights()
+	b := target["flights"]
+	f.Fuzz(func(t *testing.T, in []byte) {
+		b.Reset()
+		got := d.Decode(&decode.Record{Offset: offset, Timestamp: timestamp, Value: in}, target)
+		if got.OK() != (b.N == 1) || b.N > 1 {
+			t.Fatalf("%d rows and %v", b.N, got)
+		}
+		if got.At < 0 || got.At > len(in) || !utf8.Valid(got.Model) {
+			t.Fatalf("%v of model %q in %d bytes", got, got.Model, len(in))
+		}
+		syntax := got.Reason == decode.Unparsable || got.Reason == decode.TooDeep
+		e := parse(in)
+		switch {
+		case in == nil || len(in) > 1<<14 || len(bytes.Trim(in, " \t\r\n")) == 0:
+			if got.OK() {
+				t.Fatalf("%.100q was used", in)
+			}
+			return
+		case e == nil && (bytes.Contains(in, []byte("NaN")) || bytes.Contains(in, []byte("Infinity"))):
+			return // may be one that is repaired
+		case e == nil:
+			if !syntax {
+				t.Fatalf("%q is no JSON object: %v", in, got)
+			}
+			return
+		case depth(in) > decode.MaxDepth:
+			if got.Reason != decode.TooDeep {
+				t.Fatalf("%q is %d deep: %v", in, depth(in), got)
+			}
+			return
+		case !utf8.Valid(in):
+			if got.Reason != decode.InvalidUTF8 {
+				t.Fatalf("%q is not UTF-8: %v", in, got)
+			}
+			return
+		}
+		want, reason := meaning(e, b.Layout)
+		if got.Reason != reason {
+			t.Fatalf("%s\nis %v, want %v", in, got, reason)
+		}
+		if !got.OK() {
+			return
+		}
+		r := read(t, b, 0)
+		if len(r.Extra) != min(schemas.MaxExtra, len(want.Extra)) {
+			t.Fatalf("%s\nhas the extra features %q, want %d of %q", in, r.Extra, schemas.MaxExtra, want.Extra)
+		}
+		for i, name := range r.Extra {
+			if !slices.Contains(want.Extra, name) || slices.Contains(r.Extra[:i], name) {
+				t.Fatalf("%s\nhas the extra features %q, want some of %q", in, r.Extra, want.Extra)
+			}
+		}
+		r.Extra, want.Extra = nil, nil
+		if !reflect.DeepEqual(r, want) {
+			t.Fatalf("%s\nbecame %+v\nwant   %+v", in, r, want)
+		}
+		for name, v := range want.Values {
+			if v.Kind == schemas.KindNumber && math.Signbit(v.Num) != math.Signbit(r.Values[name].Num) {
+				t.Fatalf("%s\nlost the sign of a zero", in)
+			}
+		}
+	})
+}
