@@ -141,8 +141,11 @@ func TestParseMonitor_Problem(t *testing.T) {
 	f(head+"owner: *x", "nothing before this line is anchored")
 	f(head+strings.Repeat("x", 1<<20), "at most 1 MiB")
 	f("model: \xff", "not UTF-8")
-	f("a: "+strings.Repeat("[", 100_000), "nested more than")
-	f(strings.Repeat("- ", 100_000), "nested more than")
+	f("a: "+strings.Repeat("[", 50_000), "nested more than")
+	f(strings.Repeat("- ", 30_000), "nested more than")
+	f(strings.Repeat("- ", 100_000), "bytes")
+	f(strings.Repeat("a: b\n", 30_000), "lines")
+	f("~:", "unknown key ``")
 }
 
 func TestParseMonitor_AliasesAreBounded(t *testing.T) {

@@ -171,14 +171,28 @@ func parseDocument(text string) (body ast.Node, err error) {
 	return body, nil
 }
 
-// boundNesting refuses text that would send the recursive parser deeper than
-// any real file: it counts brackets that are not closed, openings that stand
-// on one line, and the indentation. It may count what stands in quotes too,
-// which only makes it stricter.
+// The parser takes time with the square of the entries of a map and of the
+// length of a line; these bounds keep it to seconds whatever the file holds,
+// and leave room for every rule of MaxFeatures features on a line of its own.
+const (
+	maxYAMLLines     = 20_000
+	maxYAMLLineBytes = 64 << 10
+)
+
+// boundNesting refuses text that would send the recursive parser deeper, or
+// keep it longer, than any real file: it counts brackets that are not closed,
+// openings that stand on one line, and the indentation. It may count what
+// stands in quotes too, which only makes it stricter.
 func boundNesting(text string) error {
 	flow := 0
 	line := 1
 	for l := range strings.Lines(text) {
+		if line > maxYAMLLines {
+			return fmt.Errorf("the file has more than %d lines", maxYAMLLines)
+		}
+		if len(l) > maxYAMLLineBytes {
+			return fmt.Errorf("line %d has more than %d bytes", line, maxYAMLLineBytes)
+		}
 		indent := len(l) - len(strings.TrimLeft(l, " -?&!:"))
 		opened := 0
 		for i := range len(l) {
@@ -569,7 +583,7 @@ func (n *YAML) decodeStruct(v reflect.Value, p *Problems) {
 	for _, e := range n.Entries {
 		field := -1
 		for i := range t.NumField() {
-			if yamlName(t.Field(i)) == e.Key.Text {
+			if name := yamlName(t.Field(i)); name != "" && name == e.Key.Text {
 				field = i
 				break
 			}
