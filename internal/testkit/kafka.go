@@ -313,12 +313,15 @@ func (k *KafkaServer) writeProperties() error {
 		"share.coordinator.state.topic.replication.factor": "1",
 		"share.coordinator.state.topic.min.isr":            "1",
 		"share.coordinator.state.topic.num.partitions":     "1",
-		"group.initial.rebalance.delay.ms":                 "0",
-		"num.network.threads":                              "2",
-		"num.io.threads":                                   "4",
-		"log.cleaner.dedupe.buffer.size":                   "16777216",
-		"log.retention.ms":                                 "-1",
-		"auto.create.topics.enable":                        "false",
+		// A broker killed and started again must wait for its old session to end.
+		"broker.session.timeout.ms":        "4000",
+		"broker.heartbeat.interval.ms":     "250",
+		"group.initial.rebalance.delay.ms": "0",
+		"num.network.threads":              "2",
+		"num.io.threads":                   "4",
+		"log.cleaner.dedupe.buffer.size":   "16777216",
+		"log.retention.ms":                 "-1",
+		"auto.create.topics.enable":        "false",
 		// Room for messages far beyond what modelwatch takes.
 		"socket.request.max.bytes": "209715200",
 	}
