@@ -40,6 +40,10 @@ type golden struct {
 		K, N, L, M uint64
 		Z2, P      float64
 	}
+	Fisher []struct {
+		K, N, L, M uint64
+		P          float64
+	}
 	KS []struct {
 		N, M uint64
 		D, P float64
@@ -109,11 +113,14 @@ func TestIntervalsAndTablesAsScipy(t *testing.T) {
 		near(t, c, z*z, c.Z2, 1e-11)
 		near(t, c, p, c.P, 1e-11)
 	}
+	for _, c := range g.Fisher {
+		near(t, c, stat.FisherTail(c.K, c.N, c.L, c.M), c.P, 1e-7)
+	}
 	for _, c := range g.KS {
 		// The finite law on the other side differs by its nature.
 		near(t, c, math.Log(stat.KolmogorovSmirnov(c.D, c.N, c.M)), math.Log(c.P), .02)
 	}
-	if len(g.ClopperPearson)*len(g.Tables)*len(g.Proportions)*len(g.KS) == 0 {
+	if len(g.ClopperPearson)*len(g.Tables)*len(g.Proportions)*len(g.Fisher)*len(g.KS) == 0 {
 		t.Fatal("a group of goldens is missing")
 	}
 }
@@ -157,6 +164,12 @@ func TestEmptyAndSenseless(t *testing.T) {
 	}
 	if _, p := stat.TwoProportions(3, 2, 1, 2); !math.IsNaN(p) {
 		t.Error("3 of 2 are compared")
+	}
+	if !math.IsNaN(stat.FisherTail(3, 2, 1, 2)) || !math.IsNaN(stat.FisherTail(1, 2, 3, 2)) {
+		t.Error("3 of 2 are compared exactly")
+	}
+	if stat.FisherTail(0, 5, 3, 5) != 1 || stat.FisherTail(0, 0, 3, 5) != 1 || stat.FisherTail(3, 5, 0, 0) != 1 || stat.FisherTail(5, 5, 5, 5) != 1 {
+		t.Error("nothing to compare is not 1")
 	}
 	if low, high := stat.ClopperPearson(0, 0, .95); low != 0 || high != 1 {
 		t.Errorf("nothing gives [%v, %v]", low, high)

@@ -111,6 +111,18 @@ def main():
     for k, n, l, m in ((10, 100, 20, 100), (500, 1000, 500, 1000), (300, 1000, 100, 10_000), (0, 500, 900, 10_000), (900, 1000, 100, 1000)):
         x, p, _, _ = stats.chi2_contingency([[k, n - k], [l, m - l]], correction=False)
         out["proportions"].append({"k": k, "n": n, "l": l, "m": m, "z2": num(x), "p": num(p)})
+    out["fisher"] = []
+    for k, n, l, m in (
+        (1, 50, 0, 1000), (5, 50, 0, 20_000), (2, 50, 100, 20_000), (25, 50, 3, 20_000), (30, 1000, 10_000, 1_000_000), (300, 1000, 10_000, 1_000_000),
+        (5, 1000, 10_000, 1_000_000), (50, 50, 0, 1_000_000), (400, 800, 5, 700), (3, 10, 2, 8), (700, 5000, 14_000, 100_000), (9, 10, 90, 100),
+    ):
+        t = mp.mpf(0)
+        for j in range(k, min(n, k + l) + 1):
+            if k + l - j <= m:
+                t += mp.binomial(n, j) * mp.binomial(m, k + l - j)
+        t /= mp.binomial(n + m, k + l)
+        close(stats.fisher_exact([[k, n - k], [l, m - l]], alternative="greater").pvalue, t, 1e-6)
+        out["fisher"].append({"k": k, "n": n, "l": l, "m": m, "p": num(t)})
     out["ks"] = []
     for n, m, d in ((50, 80, 0.2), (1000, 50_000, 0.05), (500, 500, 0.1), (2000, 30_000, 0.3), (100_000, 100_000, 0.06)):
         e = n * m / (n + m)
