@@ -166,9 +166,8 @@ func findings(w *detectors.Window, groups map[group][]member) []detectors.Findin
 }
 
 func finding(w *detectors.Window, g group, all []member) detectors.Finding {
-	f := detectors.Finding{Fault: g.fault, Version: g.version, Start: w.Start, End: w.End, State: schemas.StateOK}
-	if g.role != schemas.RoleRows {
-		f.Columns = []string{g.feature}
+	f := detectors.Finding{
+		Fault: g.fault, Version: g.version, Columns: []string{g.feature}, Start: w.Start, End: w.End, State: schemas.StateOK,
 	}
 	for _, m := range all {
 		if m.state == schemas.StateError || m.state == schemas.StateUnknown && f.State == schemas.StateOK {

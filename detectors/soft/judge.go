@@ -1,0 +1,266 @@
+package soft
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/stat"
+	"github.com/modelwatch/modelwatch/detectors/streak"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// Memory is what soft remembers between windows. The zero value remembers nothing.
+type Memory struct {
+	Streams   streak.Memory `json:"streams,omitzero"`
+	Delivered schemas.Part  `json:"delivered,omitempty"` // parts that have had rows
+	Empty     []Empty       `json:"empty,omitempty"`     // parts without, sorted
+	Gap       *Gap          `json:"gap,omitempty"`       // while predictions and features differ
+}
+
+// Empty counts the windows of one part without rows.
+type Empty struct {
+	Part     schemas.Part `json:"part"`
+	Windows  int          `json:"windows"`
+	Onset    int64        `json:"onset"`             // start of the first, Unix milliseconds
+	Detected int64        `json:"detected,omitzero"` // end of the window that alarmed; 0 while none has
+}
+
+// Gap is a difference of counts that has been found.
+type Gap struct {
+	Onset    int64 `json:"onset"`    // start of its first window, Unix milliseconds
+	Detected int64 `json:"detected"` // end of that window
+}
+
+// Judge judges the rates of every stream of a closed window, its volume, and
+// whether it has any rows at all. Windows of one part must come in order,
+// each once and empty ones too; parts share a memory. m stays as it is.
+func Judge(w *detectors.Window, p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
+	rates, err := Measure(w, p)
+	if err != nil {
+		return nil, nil, m, err
+	}
+	rows := Rows(w)
+	volume, err := judgeVolume(w, rows, p)
+	if err != nil {
+		return nil, nil, m, err
+	}
+	next := m
+	var verdicts []schemas.Verdict
+	var findings []detectors.Finding
+	seen := append(decide(w, rates, p), volume)
+	verdicts, findings, next.Streams = m.Streams.Step(w, seen, streak.Rule{Windows: p.Windows, Forget: p.Forget})
+	f := next.noData(w, rows, p)
+	if f != nil {
+		findings = append(findings, *f)
+	}
+	return verdicts, findings, next, nil
+}
+
+// Rows returns how many events the window has of its part, over all versions.
+func Rows(w *detectors.Window) uint64 {
+	var n uint64
+	for i := range w.Entries {
+		e := &w.Entries[i]
+		if e.Role == schemas.RoleRows && e.Slice == "" && e.Feature == w.Part.String() {
+			n += e.Rows
+		}
+	}
+	return n
+}
+
+// judgeVolume compares the logarithm of the rows with that of healthy windows
+// of the same length: outside is what is at least volume_sd healthy standard
+// deviations away and volume_factor times more or fewer. A window without
+// rows is not its matter.
+func judgeVolume(w *detectors.Window, rows uint64, p Parameters) (streak.Observation, error) {
+	o := streak.Observation{
+		Verdict: schemas.Verdict{
+			Stream: schemas.Stream{Role: schemas.RoleRows, Feature: w.Part.String()}, Start: w.Start, Channel: Volume,
+			State: schemas.StateUnknown, P: 1, N: rows, Revision: w.Revision,
+		},
+		Fault: schemas.FaultVolume, Severity: schemas.SeverityWarning,
+	}
+	h := healthyVolume(w)
+	switch {
+	case w.Baseline == nil:
+		o.Reason = "no baseline"
+		return o, nil
+	case w.Coverage < p.MinCoverage:
+		o.Reason = fmt.Sprintf("only %.0f %% of the partitions delivered", 100*w.Coverage)
+		return o, nil
+	case h == nil || h.Windows < p.MinHealthy || !sameLength(w):
+		o.Reason = "the baseline does not have it"
+		return o, nil
+	case rows == 0:
+		o.Reason = "no rows"
+		return o, nil
+	}
+	// Counts cannot be steadier than chance makes them.
+	sd := math.Max(h.SD, math.Exp(-h.Mean/2))
+	off := math.Log(float64(rows)) - h.Mean
+	z := off / sd
+	if math.IsNaN(z) || math.IsInf(z, 0) {
+		return o, fmt.Errorf("measuring volume of %s %s in the window of %d: %v healthy standard deviations", w.Model, w.Part, w.Start, z)
+	}
+	expected, pv := math.Exp(h.Mean), 2*stat.NormalSurvival(math.Abs(z))
+	reach := math.Max(p.VolumeSD*sd, math.Log(p.VolumeFactor))
+	o.State = schemas.StateOK
+	if math.Abs(off) > reach {
+		o.State = schemas.StateWarn
+		o.Reason = fmt.Sprintf("%d rows where %.0f are usual", rows, expected)
+	}
+	share := float64(rows)/expected - 1
+	o.Verdict.Effect, o.Expected, o.P = share, 0, pv
+	o.Low, o.High = math.Exp(-reach)-1, math.Exp(reach)-1
+	o.Effect = schemas.Effect{Share: &share}
+	o.Evidence = schemas.Evidence{
+		Statistic: Volume, Value: float64(rows), Expected: &expected, P: &pv, Rows: rows, Window: interval(w),
+		Detail: fmt.Sprintf("%.2g healthy standard deviations of the logarithm", z),
+	}
+	return o, nil
+}
+
+// healthyVolume finds the healthy volume of the window's part: on its column
+// of counts, or on the first of its columns that has it, as every event of
+// the part counts there too.
+func healthyVolume(w *detectors.Window) *schemas.Healthy {
+	if w.Baseline == nil {
+		return nil
+	}
+	var found *schemas.Healthy
+	for i := range w.Baseline.Columns {
+		c := &w.Baseline.Columns[i]
+		counts := c.Role == schemas.RoleRows && c.Name == w.Part.String()
+		if !counts && (found != nil || c.Role.Part() != w.Part) {
+			continue
+		}
+		if s := c.Stream(""); s != nil {
+			if h, ok := s.Healthy[Volume]; ok {
+				found = &h
+				if counts {
+					return found
+				}
+			}
+		}
+	}
+	return found
+}
+
+// noData follows windows without rows of a part that has delivered before. A
+// window not fully covered neither lengthens nor ends it. The part's name
+// stands for the columns of the finding, as each part fails on its own.
+func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detectors.Finding {
+	var was Empty
+	var others []Empty
+	for _, e := range m.Empty {
+		if e.Part == w.Part {
+			was = e
+		} else {
+			others = append(others, e)
+		}
+	}
+	if rows > 0 {
+		m.Delivered |= w.Part
+		m.Empty = others
+		if was.Detected == 0 {
+			return nil
+		}
+		return noDataFinding(w, was, schemas.StateOK, fmt.Sprintf("%d rows", rows))
+	}
+	if m.Delivered&w.Part == 0 {
+		return nil
+	}
+	if w.Coverage < p.MinCoverage {
+		// Nothing came from what was read; of the rest we cannot tell.
+		if was.Detected == 0 {
+			return nil
+		}
+		return noDataFinding(w, was, schemas.StateUnknown, "not all partitions delivered")
+	}
+	if was.Windows == 0 {
+		was = Empty{Part: w.Part, Onset: w.Start}
+	}
+	was.Windows++
+	if was.Detected == 0 && was.Windows >= p.NoDataWindows {
+		was.Detected = w.End
+	}
+	m.Empty = nil
+	for _, e := range others {
+		if e.Part < w.Part {
+			m.Empty = append(m.Empty, e)
+		}
+	}
+	m.Empty = append(m.Empty, was)
+	for _, e := range others {
+		if e.Part > w.Part {
+			m.Empty = append(m.Empty, e)
+		}
+	}
+	if was.Detected == 0 {
+		return nil
+	}
+	return noDataFinding(w, was, schemas.StateError, fmt.Sprintf("%d windows without rows", was.Windows))
+}
+
+func noDataFinding(w *detectors.Window, e Empty, state schemas.State, reason string) *detectors.Finding {
+	share := 1.0
+	return &detectors.Finding{
+		Fault: schemas.FaultNoData, Severity: schemas.SeverityCritical, State: state, Columns: []string{w.Part.String()}, Onset: e.Onset, Detected: e.Detected,
+		Start: w.Start, End: w.End, Effect: schemas.Effect{Share: &share}, Reason: reason,
+		Evidence: []schemas.Evidence{{Statistic: "empty_windows", Value: float64(e.Windows), Window: interval(w), Detail: w.Part.String()}},
+	}
+}
+
+// Capture compares the number of events with features and with predictions in
+// one and the same closed window, once both parts have delivered:
+//
+//	|features - predictions| / max(features, predictions) > capture_gap
+//
+// is a finding at once, and ends with the first window that measures less.
+// Fewer than capture_rows on both sides, or a window not fully covered, is
+// unknown. m stays as it is.
+func Capture(features, predictions *detectors.Window, p Parameters, m Memory) (schemas.Verdict, []detectors.Finding, Memory) {
+	w := *features
+	w.Offsets, w.Entries = nil, nil
+	n, k := Rows(features), Rows(predictions)
+	most := max(n, k)
+	v := schemas.Verdict{
+		Stream: schemas.Stream{Role: schemas.RoleRows, Feature: "capture"}, Start: w.Start, Channel: "capture_gap", State: schemas.StateUnknown,
+		P: 1, N: most, Revision: features.Revision + predictions.Revision, High: p.CaptureGap,
+	}
+	both := schemas.PartFeatures | schemas.PartPrediction
+	next := m
+	f := detectors.Finding{Fault: schemas.FaultCaptureGap, Severity: schemas.SeverityWarning, State: schemas.StateUnknown, Start: w.Start, End: w.End}
+	switch {
+	case m.Delivered&both != both:
+		v.Reason = "only one of features and predictions has ever come"
+	case features.Coverage < p.MinCoverage || predictions.Coverage < p.MinCoverage:
+		v.Reason = "not all partitions delivered"
+	case most < p.CaptureRows:
+		v.Reason = fmt.Sprintf("too few rows: %d of %d", most, p.CaptureRows)
+	default:
+		gap := float64(most-min(n, k)) / float64(most)
+		v.Effect = gap
+		v.State = schemas.StateOK
+		if gap > p.CaptureGap {
+			v.State = schemas.StateError
+			v.Reason = fmt.Sprintf("%d events with features, %d with predictions", n, k)
+			if m.Gap == nil {
+				next.Gap = &Gap{Onset: w.Start, Detected: w.End}
+			}
+		}
+		f.Effect.Share = &gap
+		f.Evidence = []schemas.Evidence{{
+			Statistic: "capture_gap", Value: gap, Rows: most, Window: interval(&w), Detail: fmt.Sprintf("%d with features, %d with predictions", n, k),
+		}}
+	}
+	if next.Gap == nil {
+		return v, nil, next
+	}
+	f.State, f.Reason, f.Onset, f.Detected = v.State, v.Reason, next.Gap.Onset, next.Gap.Detected
+	if v.State == schemas.StateOK {
+		next.Gap = nil
+	}
+	return v, []detectors.Finding{f}, next
+}
