@@ -334,6 +334,11 @@ func (f *Fetcher) loop(ctx context.Context, node int32, wake chan struct{}) {
 		f.deliver(&req, err, fails+1)
 		if err == nil {
 			fails = 0
+			if req.throttle > 0 {
+				// The broker mutes us for so long anyway; waiting for its answer
+				// would look like a broker that is away.
+				sleep(ctx, req.throttle, nil)
+			}
 			continue
 		}
 		if ctx.Err() != nil {
@@ -691,9 +696,10 @@ func (f *Fetcher) States() []SourceState {
 
 // fetchRequest is one request to one node; it is reused.
 type fetchRequest struct {
-	parts []fetchPart
-	wait  time.Duration
-	turn  int
+	parts    []fetchPart
+	wait     time.Duration
+	throttle time.Duration // by quota, as the answer says
+	turn     int
 }
 
 type fetchPart struct {
@@ -809,7 +815,7 @@ func (r *fetchRequest) runs() int {
 }
 
 func (c *Client) readFetch(d *decoder, version int16, req *fetchRequest) error {
-	d.i32() // throttle: the broker mutes the connection itself
+	req.throttle = time.Duration(d.i32()) * time.Millisecond
 	if err := code(d.i16()); err != nil {
 		return err
 	}

@@ -194,7 +194,10 @@ func (d *decoder) bytes() int { return d.size(true) }
 
 func (d *decoder) str() string {
 	n := d.size(false)
-	if n <= 0 {
+	if n > math.MaxInt16 {
+		d.fail("a string of %d bytes", n)
+	}
+	if n <= 0 || d.err != nil {
 		return ""
 	}
 	b := make([]byte, n)
