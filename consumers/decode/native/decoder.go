@@ -128,7 +128,7 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 		k := d.known(name)
 		var v span
 		switch {
-		case (k == keyFeatures || k == aliasFeatures) && is(d.b, at, '{') && d.enter(k, t):
+		case (k == keyFeatures || k == aliasFeatures) && is(d.b, at, '{') && d.enter(t):
 			v = span{start: int32(at), form: object}
 			i = d.readFeatures(at)
 		case k == keyOutputs:
@@ -253,11 +253,11 @@ func (d *Decoder) word(v span, scratch *[]byte) (p []byte, ok bool) {
 	return nil, false
 }
 
-// enter begins the row for features under key k when the model is known by now,
-// so that they need not be read twice. Whether it was the right row is seen at
-// the end of the event.
-func (d *Decoder) enter(k key, t decode.Target) bool {
-	if t == nil || k == aliasFeatures && d.values[keyFeatures].form > null {
+// enter begins a row for features when the model is known by now, so that they
+// need not be read twice. Whether it was the right row, and whether these are
+// the features that count, is seen at the end of the event.
+func (d *Decoder) enter(t decode.Target) bool {
+	if t == nil {
 		return false
 	}
 	v := d.pick(keyModel, aliasModel)

@@ -16,6 +16,8 @@ import (
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/consumers/decode/native"
 	"github.com/modelwatch/modelwatch/schemas"
+
+	"pgregory.net/rapid"
 )
 
 // tree is what encoding/json makes of an event: the way that is plain and slow.
@@ -281,66 +283,161 @@ func FuzzDecode(f *testing.F) {
 	}
 	// One decoder for all: nothing of an event may show in the next.
 	d, target := native.New(decode.Config{MaxBytes: 1 << 14}), flights()
-	b := target["flights"]
-	f.Fuzz(func(t *testing.T, in []byte) {
-		b.Reset()
-		got := d.Decode(&decode.Record{Offset: offset, Timestamp: timestamp, Value: in}, target)
-		if got.OK() != (b.N == 1) || b.N > 1 {
-			t.Fatalf("%d rows and %v", b.N, got)
-		}
-		if got.At < 0 || got.At > len(in) || !utf8.Valid(got.Model) {
-			t.Fatalf("%v of model %q in %d bytes", got, got.Model, len(in))
-		}
-		syntax := got.Reason == decode.Unparsable || got.Reason == decode.TooDeep
-		e := parse(in)
-		switch {
-		case in == nil || len(in) > 1<<14 || len(bytes.Trim(in, " \t\r\n")) == 0:
-			if got.OK() {
-				t.Fatalf("%.100q was used", in)
+	f.Fuzz(func(t *testing.T, in []byte) { compare(t, d, target, in) })
+}
+
+// TestDecode_LikeEncodingJSON does as FuzzDecode, with events that are mostly
+// valid: every key, in any order and number, with values that belong there and
+// values that do not.
+func TestDecode_LikeEncodingJSON(t *testing.T) {
+	d, target := native.New(decode.Config{MaxBytes: 1 << 14}), flights()
+	space := rapid.SampledFrom([]string{"", "", "", " ", "\n\t ", "  "})
+	scalar := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"null", "true", "false", "0", "-0", "1", "1.0", "1e999", "-1e999", "9007199254740993", "0.10000000149011612", "123456789.123456789012", "1e-320",
+			`""`, `"late"`, `"NaN"`, `"NAN"`, `"-inf"`, `"INF"`, `"\u00e9\ud83d\ude00\ud800x"`, `"ORD"`, `"größe"`, `"1"`,
+			`"2026-11-20T12:00:00.123Z"`, `"2026-11-20 12:00+0100"`, `"2026-11-20T12:00:00"`, "1795176000123", "1795176000123.9", "1795176000123000", "-62167219200001",
+			`"` + strings.Repeat("x", 256) + `"`, `"` + strings.Repeat("x", 257) + `"`,
+		}),
+		rapid.Custom(func(t *rapid.T) string { return strconv.FormatFloat(rapid.Float64().Draw(t, "double"), 'g', -1, 64) }),
+		rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?`),
+		rapid.Custom(func(t *rapid.T) string {
+			p, err := json.Marshal(rapid.String().Draw(t, "text"))
+			if err != nil {
+				t.Fatal(err)
 			}
-			return
-		case e == nil && (bytes.Contains(in, []byte("NaN")) || bytes.Contains(in, []byte("Infinity"))):
-			return // may be one that is repaired
-		case e == nil:
-			if !syntax {
-				t.Fatalf("%q is no JSON object: %v", in, got)
+			return string(p)
+		}),
+	)
+	members := func(t *rapid.T, max int, keys []string, value func(*rapid.T, string) string) string {
+		var s strings.Builder
+		s.WriteString("{" + space.Draw(t, "space"))
+		for i := range rapid.IntRange(0, max).Draw(t, "members") {
+			if i > 0 {
+				s.WriteString("," + space.Draw(t, "space"))
 			}
-			return
-		case depth(in) > decode.MaxDepth:
-			if got.Reason != decode.TooDeep {
-				t.Fatalf("%q is %d deep: %v", in, depth(in), got)
-			}
-			return
-		case !utf8.Valid(in):
-			if got.Reason != decode.InvalidUTF8 {
-				t.Fatalf("%q is not UTF-8: %v", in, got)
-			}
-			return
+			k := rapid.SampledFrom(keys).Draw(t, "key")
+			s.WriteString(`"` + k + `"` + space.Draw(t, "space") + ":" + space.Draw(t, "space") + value(t, k) + space.Draw(t, "space"))
 		}
-		want, reason := meaning(e, b.Layout)
-		if got.Reason != reason {
-			t.Fatalf("%s\nis %v, want %v", in, got, reason)
+		return s.String() + "}"
+	}
+	var other func(t *rapid.T, key string) string
+	other = func(t *rapid.T, _ string) string {
+		switch rapid.IntRange(0, 9).Draw(t, "form") {
+		case 0:
+			return members(t, 2, []string{"a", "model"}, other)
+		case 1:
+			return "[" + space.Draw(t, "space") + "]"
+		case 2:
+			return "[" + other(t, "") + "," + space.Draw(t, "space") + other(t, "") + "]"
 		}
-		if !got.OK() {
-			return
+		return scalar.Draw(t, "scalar")
+	}
+	event := func(t *rapid.T, key string) string {
+		if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
+			return other(t, key)
 		}
-		r := read(t, b, 0)
-		if len(r.Extra) != min(schemas.MaxExtra, len(want.Extra)) {
-			t.Fatalf("%s\nhas the extra features %q, want %d of %q", in, r.Extra, schemas.MaxExtra, want.Extra)
+		switch key {
+		case "model", "model_name", `m\u006fdel`:
+			return rapid.SampledFrom([]string{`"flights"`, `"flights"`, `"flights"`, `"fli\u0067hts"`, `"other"`, "null"}).Draw(t, "model")
+		case "id", "version", "model_version":
+			return rapid.SampledFrom([]string{`"a"`, `"\u0062"`, "90071992547409931", "null", `""`}).Draw(t, "word")
+		case "ts":
+			return rapid.SampledFrom([]string{"null", "1795176000123", `"2026-11-20T12:00:00.123456Z"`, `"2026-11-20T12:00:00-05:30"`}).Draw(t, "time")
+		case "features", "inputs":
+			return members(t, 9, []string{"distance", "origin", "temp", "code", "wind", `a \"b\"`, "größe", `gr\u00f6ße`, "x", "y", "z", "v", "w", `\u0078`}, other)
+		case "scores":
+			return members(t, 3, []string{"late", `l\u0061te`, "ontime"}, other)
+		case "outputs":
+			return members(t, 4, []string{"prediction", "score", "scores", "latency_ms", "other"}, func(t *rapid.T, key string) string {
+				if key == "scores" {
+					return members(t, 3, []string{"late", "ontime"}, other)
+				}
+				return other(t, key)
+			})
 		}
-		for i, name := range r.Extra {
-			if !slices.Contains(want.Extra, name) || slices.Contains(r.Extra[:i], name) {
-				t.Fatalf("%s\nhas the extra features %q, want some of %q", in, r.Extra, want.Extra)
-			}
+		return other(t, key)
+	}
+	keys := []string{
+		"id", "version", "ts", "features", "features", "prediction", "score", "scores", "label", "latency_ms", "model_name", "model_version", "inputs", "outputs",
+		"model", "model", "model", "model", `m\u006fdel`, "unknown",
+	}
+	used := 0
+	rapid.Check(t, func(t *rapid.T) {
+		in := members(t, 12, keys, event)
+		if parse([]byte(in)) == nil {
+			t.Fatalf("the test made %q, which is no event", in)
 		}
-		r.Extra, want.Extra = nil, nil
-		if !reflect.DeepEqual(r, want) {
-			t.Fatalf("%s\nbecame %+v\nwant   %+v", in, r, want)
-		}
-		for name, v := range want.Values {
-			if v.Kind == schemas.KindNumber && math.Signbit(v.Num) != math.Signbit(r.Values[name].Num) {
-				t.Fatalf("%s\nlost the sign of a zero", in)
-			}
+		if compare(t, d, target, []byte(in)) {
+			used++
 		}
 	})
+	if used == 0 {
+		t.Error("no event was used: the test compares nothing")
+	}
+}
+
+// compare decodes an event both ways; it says whether it was used.
+func compare(t tester, d decode.Decoder, target blocks, in []byte) bool {
+	b := target["flights"]
+	b.Reset()
+	got := d.Decode(&decode.Record{Offset: offset, Timestamp: timestamp, Value: in}, target)
+	if got.OK() != (b.N == 1) || b.N > 1 {
+		t.Fatalf("%d rows and %v", b.N, got)
+	}
+	if got.At < 0 || got.At > len(in) || !utf8.Valid(got.Model) {
+		t.Fatalf("%v of model %q in %d bytes", got, got.Model, len(in))
+	}
+	syntax := got.Reason == decode.Unparsable || got.Reason == decode.TooDeep
+	e := parse(in)
+	switch {
+	case in == nil || len(in) > 1<<14 || len(bytes.Trim(in, " \t\r\n")) == 0:
+		if got.OK() {
+			t.Fatalf("%.100q was used", in)
+		}
+		return false
+	case e == nil && (bytes.Contains(in, []byte("NaN")) || bytes.Contains(in, []byte("Infinity"))):
+		return false // may be one that is repaired
+	case e == nil:
+		if !syntax {
+			t.Fatalf("%q is no JSON object: %v", in, got)
+		}
+		return false
+	case depth(in) > decode.MaxDepth:
+		if got.Reason != decode.TooDeep {
+			t.Fatalf("%q is %d deep: %v", in, depth(in), got)
+		}
+		return false
+	case !utf8.Valid(in):
+		if got.Reason != decode.InvalidUTF8 {
+			t.Fatalf("%q is not UTF-8: %v", in, got)
+		}
+		return false
+	}
+	want, reason := meaning(e, b.Layout)
+	if got.Reason != reason {
+		t.Fatalf("%s\nis %v, want %v", in, got, reason)
+	}
+	if !got.OK() {
+		return false
+	}
+	r := read(t, b, 0)
+	if len(r.Extra) != min(schemas.MaxExtra, len(want.Extra)) {
+		t.Fatalf("%s\nhas the extra features %q, want %d of %q", in, r.Extra, schemas.MaxExtra, want.Extra)
+	}
+	for i, name := range r.Extra {
+		if !slices.Contains(want.Extra, name) || slices.Contains(r.Extra[:i], name) {
+			t.Fatalf("%s\nhas the extra features %q, want some of %q", in, r.Extra, want.Extra)
+		}
+	}
+	r.Extra, want.Extra = nil, nil
+	if !reflect.DeepEqual(r, want) {
+		t.Fatalf("%s\nbecame %+v\nwant   %+v", in, r, want)
+	}
+	for name, v := range want.Values {
+		if v.Kind == schemas.KindNumber && math.Signbit(v.Num) != math.Signbit(r.Values[name].Num) {
+			t.Fatalf("%s\nlost the sign of a zero", in)
+		}
+	}
+	return true
 }

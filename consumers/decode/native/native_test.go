@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/consumers/decode/native"
 	"github.com/modelwatch/modelwatch/schemas"
+
+	"pgregory.net/rapid"
 )
 
 // blocks is the target of the tests: a full block is emptied.
@@ -72,8 +75,15 @@ func columnName(l *schemas.Layout, c int) string {
 	return "<" + l.Columns[c].Name + ">"
 }
 
+// tester is a test of testing or of rapid.
+type tester interface {
+	Helper()
+	Errorf(string, ...any)
+	Fatalf(string, ...any)
+}
+
 // read returns row i of b and checks what must hold of any row.
-func read(t *testing.T, b *schemas.Block, i int) row {
+func read(t tester, b *schemas.Block, i int) row {
 	t.Helper()
 	r := row{Time: b.Time[i], Parts: b.Parts[i], ID: b.String(b.IDText[i]), Version: b.String(b.Version[i]), Values: map[string]value{}}
 	want := uint64(0)
@@ -150,6 +160,12 @@ func TestDecode_Values(t *testing.T) {
 	f("9007199254740993", num(9007199254740992)) // 2^53+1: ties to even
 	f("9007199254740995", num(9007199254740996))
 	f("123456789012345678901234567890", num(123456789012345678901234567890))
+	f("18446744073709551617", num(18446744073709551617)) // 2^64+1
+	f("1.8446744073709551617", num(1.8446744073709551617))
+	f("1e18446744073709551616", is(schemas.KindPosInf))
+	f("1e-18446744073709551616", num(0))
+	f("1e-22", num(1e-22))
+	f("1e-23", num(1e-23))
 	f("1e22", num(1e22))
 	f("1e23", num(1e23))
 	f("5e-324", num(5e-324))
@@ -185,7 +201,36 @@ func TestDecode_Values(t *testing.T) {
 	f(`"nano"`, txt("nano"))
 	f(`"infinite"`, txt("infinite"))
 	f(`"+infinityx"`, txt("+infinityx"))
+	f(`"infinityx"`, txt("infinityx"))
 	f(`"-"`, txt("-"))
+}
+
+// Around the limits of the exact path: mantissas of 53 bits, powers of 22, and
+// as many digits as fit a word.
+func TestDecode_NumbersAreNearest(t *testing.T) {
+	d, target := native.New(decode.DefaultConfig()), flights()
+	b := target["flights"]
+	rapid.Check(t, func(t *rapid.T) {
+		digits := strconv.FormatUint(rapid.Uint64Range(1<<52, 1<<55).Draw(t, "mantissa")>>rapid.IntRange(0, 3).Draw(t, "shift"), 10)
+		digits += rapid.StringMatching(`[0-9]{0,5}`).Draw(t, "more")
+		point := rapid.IntRange(1, len(digits)).Draw(t, "point")
+		in := digits[:point]
+		if point < len(digits) {
+			in += "." + digits[point:]
+		}
+		in += "e" + strconv.Itoa(len(digits)-point+rapid.IntRange(-25, 25).Draw(t, "exponent"))
+		want, err := strconv.ParseFloat(in, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Reset()
+		if r := d.Decode(record([]byte(`{"model":"flights","features":{"wind":`+in+`}}`)), target); !r.OK() {
+			t.Fatal(r)
+		}
+		if got := read(t, b, 0).Values["wind"]; got != num(want) {
+			t.Fatalf("%s is %v, want %v", in, got.Num, want)
+		}
+	})
 }
 
 func TestDecode_TextualColumns(t *testing.T) {
@@ -357,6 +402,7 @@ func TestDecode_Time(t *testing.T) {
 	f(`"2026-11-20T12:00:00.1Z"`, noon.Add(100*time.Millisecond))
 	f(`"2026-11-20T12:00:00.1239999Z"`, noon.Add(123*time.Millisecond))
 	f(`"2024-02-29T23:59:59.999Z"`, time.Date(2024, 2, 29, 23, 59, 59, 999e6, time.UTC))
+	f(`"2000-02-29T00:00:00Z"`, time.Date(2000, 2, 29, 0, 0, 0, 0, time.UTC))
 	f(`"1969-12-31T23:59:59.9995Z"`, time.Date(1969, 12, 31, 23, 59, 59, 999e6, time.UTC))
 	f(`"0001-01-01T00:00:00Z"`, time.Time{})
 	f(`"0000-01-01T00:00:00Z"`, time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -394,13 +440,15 @@ func TestDecode_Rejects(t *testing.T) {
 		`{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1 "b":2}`, `{"a" 1}`, `{"a":1;"b":2}`, `{"a":1`, `{"a`, `{"a":"b`, `{"a":"b\`, `{"a":"\`,
 		`{"a":tru}`, `{"a":TRUE}`, `{"a":truex}`, `{"a":nul`, `{"a":nan}`, `{"a":inf}`, `{"a":Inf}`, `{"a":+1}`, `{"a":.5}`, `{"a":1.}`, `{"a":01}`, `{"a":-}`,
 		`{"a":-01}`, `{"a":1e}`, `{"a":1e+}`, `{"a":0x10}`, `{"a":1_000}`, `{"a":--1}`, `{"a":-NaN}`, `{"a":+Infinity}`, `{"a":Infinityx}`, `{"a":12345678.12345678.1}`,
-		`{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"\u12G4"}`, "{\"a\":\"\n\"}", "{\"a\":\"12345678\x1f\"}", "{\"a\x00\":1}",
+		`{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"\u12G4"}`, "{\"a\":\"\n\"}", "{\"a\":\"12345678\x1f\"}", "{\"a\":\"12\x1f45678\"}", "{\"a\x00\":1}",
 		`{"a":[}`, `{"a":[1,]}`, `{"a":[,1]}`, `{"a":[1 2]}`, `{"a":[1}}`, `{"a":{]}`, `{"a":{"b":1,}}`, `{"a":{"b"}}`, `{"a":{1:2}}`, `{"a":[`, `{"a":[{"b":[`, "{\"a\":1}\x00",
 	} {
 		f(in, decode.Unparsable, "")
 	}
 	for _, in := range []string{
-		`{"wind":1 "temp":2}`, `{"wind":1, "temp" 2}`, `{,"wind":1}`, `{"wind":1,}`, `{"wind":}`, `{"wind":01}`, `{"wind":1"temp":2}`, `{"zzz":01}`, `{"wind":tru}`,
+		`{"wind":1 "temp":2}`, `{"wind":1, "temp" 2}`, `{,"wind":1}`, `{"wind":1,}`, `{"wind":}`, `{"wind":01}`, `{"wind":1"temp":2}`,
+		// In the order that is expected.
+		`{"temp":1 "wind":2}`, `{"temp":1"wind":2}`, `{"temp":1,,"wind":2}`, `{"zzz":01}`, `{"wind":tru}`,
 	} {
 		f(`{"model":"flights","features":`+in+`}`, decode.Unparsable, "flights")
 		f(`{"features":`+in+`,"model":"flights"}`, decode.Unparsable, "")
@@ -452,7 +500,7 @@ func TestDecode_Rejects(t *testing.T) {
 		`"2026-11-20T24:00:00Z"`, `"2026-11-20T12:60:00Z"`, `"2016-12-31T23:59:60Z"`, `"2026-11-20T12:00:00.Z"`, `"2026-11-20T12:00:00,5Z"`, `"2026-11-20T12:00:00Z "`,
 		`"2026-11-20T12:00:00+1:00"`, `"2026-11-20T12:00:00+01"`, `"2026-11-20T12:00:00+01:60"`, `"2026-11-20T12:00:00+24:00"`, `"2026-11-20T12:00:00+01:00[Europe/Paris]"`, `"2026-11-20T12:00:00 Z"`,
 		`"2026-11-20T12"`, `"2026-11-20T12:00:0"`, `"26-11-20T12:00:00Z"`, `"10000-01-01T00:00:00Z"`, `"-001-01-01T00:00:00Z"`, `"0000-01-01T00:00:00+00:01"`, `"1795176000000"`,
-		`253402300800000`, `-62167219200001`, `1795176000000000`, `9223372036854775808`, `-9223372036854775809`, `1e300`, `-1e999`, `1e999`,
+		`253402300800000`, `-62167219200001`, `1795176000000000`, `9223372036854775808`, `-9223372036854775809`, `18446745868885551616`, `1e300`, `-1e999`, `1e999`,
 	} {
 		f(`{"model":"flights","label":1,"ts":`+ts+`}`, decode.BadTime, "flights")
 	}
@@ -473,8 +521,17 @@ func TestDecode_Rejects(t *testing.T) {
 	if r := d.Decode(record([]byte(whole)), target); !r.OK() {
 		t.Fatal(r)
 	}
-	if off := target["flights"].Keep(nil).Off; int(off) > len(whole) {
-		t.Errorf("the block holds %d bytes after one event of %d", off, len(whole))
+	if got, want := int(target["flights"].Keep(nil).Off), len("8f1c"+"3"+"ORD"+"x"); got != want {
+		t.Errorf("the block holds %d bytes of text after one event, want %d", got, want)
+	}
+}
+
+// A name that JSON has to escape must not be found in place: this is the first
+// column, so a new decoder looks for it first.
+func TestDecode_NameWithQuotes(t *testing.T) {
+	r := native.New(decode.DefaultConfig()).Decode(record([]byte(`{"model":"flights","features":{"a "b"":1}}`)), flights())
+	if r.Reason != decode.Unparsable {
+		t.Errorf("a key with bare quotes: %v", r)
 	}
 }
 
@@ -494,6 +551,10 @@ func TestDecode_Size(t *testing.T) {
 	}
 	if r := d.Decode(record(event(1<<10+1)), target); r.Reason != decode.TooLarge || string(r.Model) != "flights" {
 		t.Errorf("an event of one byte more: %v of model %q", r, r.Model)
+	}
+	features := `{"model":"flights","features":{"wind":1` + strings.Repeat(" ", 1<<10) + `}}`
+	if r := d.Decode(record([]byte(features)), target); r.Reason != decode.TooLarge || string(r.Model) != "flights" {
+		t.Errorf("features of more bytes: %v of model %q", r, r.Model)
 	}
 	if r := d.Decode(record([]byte(strings.Repeat(" ", 2<<10))), target); r.Reason != decode.TooLarge {
 		t.Errorf("too much white space: %v", r)
@@ -595,6 +656,35 @@ func TestDecode_ModelsInterleaved(t *testing.T) {
 	for model, b := range target {
 		if b.N != schemas.BlockRows {
 			t.Errorf("model %s has %d rows", model, b.N)
+		}
+	}
+}
+
+// reloads gives every event a block of a new layout, as if the monitors changed
+// all the time, with the features at other places each time.
+type reloads struct {
+	n     int
+	block *schemas.Block
+}
+
+func (t *reloads) Block([]byte) *schemas.Block {
+	t.n++
+	t.block = schemas.NewBlock(schemas.NewLayout("m", "", []string{"b", string(rune('a' + t.n%2*2))}, nil))
+	return t.block
+}
+
+func TestDecode_LayoutsChange(t *testing.T) {
+	d, target := native.New(decode.DefaultConfig()), &reloads{}
+	for range 5000 {
+		if r := d.Decode(record([]byte(`{"model":"m","features":{"a":1,"b":2,"c":3}}`)), target); !r.OK() {
+			t.Fatal(r)
+		}
+		want, extra := map[string]value{"a": num(1), "b": num(2)}, "c"
+		if target.n%2 == 1 {
+			want, extra = map[string]value{"c": num(3), "b": num(2)}, "a"
+		}
+		if got := read(t, target.block, 0); !reflect.DeepEqual(got.Values, want) || !reflect.DeepEqual(got.Extra, []string{extra}) {
+			t.Fatalf("with layout %d: %+v", target.n, got)
 		}
 	}
 }
