@@ -1,9 +1,6 @@
 package schemas
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Monitor is the file that an owner writes for one model. ParseMonitor reads
 // it; everything but Model and Topics has a default.
@@ -59,7 +56,7 @@ type Monitor struct {
 	// Page that tells what to do; linked from every alert.
 	Runbook string `yaml:"runbook" jsonschema:"format=uri"`
 
-	unserved []string
+	root *YAML // of the file
 }
 
 // Task says what a model predicts.
@@ -158,7 +155,7 @@ func DefaultMonitor() *Monitor {
 // Unserved lists the keys of the file, as YAML paths, that are accepted but
 // not acted on by this version of the program. A key that does nothing
 // silently would be a lie, so whoever reads a monitor says so.
-func (m *Monitor) Unserved() []string { return slices.Clone(m.unserved) }
+func (m *Monitor) Unserved() []string { return givenKeys(m.root, unservedKeys) }
 
 // unservedKeys are the keys that no code serves yet; a star is any feature.
 var unservedKeys = [][]string{
@@ -202,4 +199,14 @@ func given(n *YAML, keys []string) []string {
 		out = append(out, given(e.Value, keys[1:])...)
 	}
 	return out
+}
+
+// Place returns the node of the file that keys lead to, or the deepest that
+// exists on the way; nil for a monitor that was not parsed. It gives problems
+// that are found later, such as a missing baseline, their place.
+func (m *Monitor) Place(keys ...string) *YAML {
+	if m.root == nil {
+		return nil
+	}
+	return m.root.At(keys...)
 }

@@ -37,7 +37,7 @@ func ParseMonitor(name string, body []byte) (*Monitor, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	m.unserved = givenKeys(root, unservedKeys)
+	m.root = root
 	return m, nil
 }
 

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -183,6 +184,28 @@ features:
 	if b, c := m.Features["b"], m.Features["c"]; *b.Max != 5 || *c.Max != 7 || *c.Min != 0 {
 		t.Errorf("b %+v c %+v", b, c)
 	}
+}
+
+func TestParseYAML_ColonInsideFlow(t *testing.T) {
+	f := func(body, want string) {
+		t.Helper()
+		var p schemas.Problems
+		root := schemas.ParseYAML("f.yaml", []byte(body), &p)
+		if len(p.List) > 0 {
+			t.Errorf("%q: %v", body, &p)
+			return
+		}
+		got, err := json.Marshal(root.Interface())
+		if err != nil || string(got) != want {
+			t.Errorf("%q: got %s, want %s", body, got, want)
+		}
+	}
+	f("{a: [b:1, 127.0.0.1:9092, c]}", `{"a":["b:1","127.0.0.1:9092","c"]}`)
+	f("{a: [12:30:00]}", `{"a":["12:30:00"]}`)
+	f("{a: [b: 1, {c: 2}]}", `{"a":[{"b":1},{"c":2}]}`)
+	f(`{a: ["b":1]}`, `{"a":[{"b":1}]}`)
+	f("{a: nats://h:1, b: h:2}", `{"a":"nats://h:1","b":"h:2"}`)
+	f("a: [b:1]", `{"a":["b:1"]}`)
 }
 
 func TestNearest(t *testing.T) {

@@ -288,6 +288,9 @@ func (b *treeBuilder) build(node ast.Node, path string, depth int) *YAML {
 	case *ast.SequenceNode:
 		n.Kind = YAMLList
 		for i, item := range v.Values {
+			if whole := unsplit(item); v.IsFlowStyle && whole != nil {
+				item = whole
+			}
 			if c := b.build(item, path+"["+strconv.Itoa(i)+"]", depth+1); c != nil {
 				n.Items = append(n.Items, c)
 			}
@@ -312,6 +315,30 @@ func (b *treeBuilder) build(node ast.Node, path string, depth int) *YAML {
 		return nil
 	}
 	return n
+}
+
+// unsplit undoes what the parser does to `{brokers: [kafka:9092]}`: inside a
+// flow map it takes the colon of a list's item for that of a map, although
+// YAML wants a space after it. It returns nil where the item is a map indeed.
+func unsplit(item ast.Node) ast.Node {
+	if m, ok := item.(*ast.MappingNode); ok && len(m.Values) == 1 && (m.Start == nil || m.Start.Type != token.MappingStartType) {
+		item = m.Values[0]
+	}
+	e, ok := item.(*ast.MappingValueNode)
+	if !ok || e.Start == nil || e.Key == nil || e.Value == nil {
+		return nil
+	}
+	key, colon, value := e.Key.GetToken(), e.Start, e.Value.GetToken()
+	if _, scalar := e.Value.(ast.ScalarNode); !scalar || key == nil || value == nil || key.Indicator != token.NotIndicator || value.Indicator != token.NotIndicator {
+		return nil
+	}
+	end := key.Position.Column + utf8.RuneCountInString(key.Value)
+	if key.Position.Line != value.Position.Line || colon.Position.Column != end || value.Position.Column != end+1 {
+		return nil
+	}
+	joined := *key
+	joined.Value += ":" + value.Value
+	return ast.String(&joined)
 }
 
 func (b *treeBuilder) tagged(v *ast.TagNode, path string, depth int, n *YAML) *YAML {
