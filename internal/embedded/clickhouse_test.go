@@ -271,3 +271,39 @@ func mustEngineDir(t *testing.T) string {
 	}
 	return dir
 }
+
+// A program clickhouse on PATH is preferred. The one here takes the server's
+// arguments and all it needs from the configuration file, as the real one does,
+// and runs the engine with them.
+func TestClickHouse_ProgramOnPath(t *testing.T) {
+	library, err := embedded.FetchEngine(t.Context(), mustEngineDir(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	script := `#!/bin/sh
+[ "$1" = server ] || exit 9
+exec '` + self + `' modelwatch-clickhouse-engine '` + library + `' --config-file "${2#--config-file=}" \
+	--query "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM system.numbers
+		SETTINGS max_block_size=1, function_sleep_max_microseconds_per_block=0"
+`
+	if err := os.WriteFile(filepath.Join(bin, "clickhouse"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	// An empty folder for the engine shows that nothing is fetched.
+	engines := t.TempDir()
+	c := startClickHouse(t, embedded.ClickHouseConfig{Dir: filepath.Join(t.TempDir(), "a <b> & c"), EngineDir: engines})
+	conn := open(t, c.Addr())
+	exec(t, conn, "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a", "INSERT INTO t VALUES (1)")
+	if got := count(t, conn, "SELECT count() FROM t"); got != 1 {
+		t.Errorf("%d rows, want 1", got)
+	}
+	if left, err := os.ReadDir(engines); err != nil || len(left) != 0 {
+		t.Errorf("the engine's folder holds %v (%v), want nothing", left, err)
+	}
+}

@@ -43,7 +43,8 @@ func ChildMain(args []string) (handled bool, code int) {
 	}
 	// Exit, not a return, ends the process: the engine's threads cannot be
 	// stopped, and what it has acknowledged is already in its files.
-	if err := child.WatchParent(func() { os.Exit(0) }); err != nil {
+	end := func() { os.Exit(0) } //nolint:forbidigo // this is a whole program
+	if err := child.WatchParent(end); err != nil {
 		say(err)
 		return true, engineExit
 	}

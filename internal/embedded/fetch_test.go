@@ -20,7 +20,7 @@ func fakeNPM(t *testing.T, body string) (calls func() int) {
 	t.Helper()
 	bin, log := t.TempDir(), filepath.Join(t.TempDir(), "calls")
 	script := "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$@\" >> '" + log + "'\nto=\"$3/node_modules/@data/flights\"\n" + body + "\n"
-	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)

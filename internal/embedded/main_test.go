@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	if name := os.Getenv(programEnv); name != "" {
 		if err := program(name, os.Getenv(programDir)); err != nil {
-			fmt.Println("error:", err)
+			fmt.Fprintln(os.Stdout, "error:", err)
 			os.Exit(1)
 		}
 		select {}
@@ -45,7 +45,7 @@ func program(name, dir string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(c.PID())
+		fmt.Fprintln(os.Stdout, c.PID())
 	case "kafka":
 		k, err := embedded.StartKafka(ctx, embedded.KafkaConfig{
 			Dir: dir, Topics: map[string]int32{"flights": 2}, Logger: zerolog.Nop(),
@@ -56,7 +56,7 @@ func program(name, dir string) error {
 		if err := produce(ctx, k.Addr(), "flights", "a", "b", "c"); err != nil {
 			return err
 		}
-		fmt.Println(k.Addr())
+		fmt.Fprintln(os.Stdout, k.Addr())
 	default:
 		return fmt.Errorf("no program %q", name)
 	}

@@ -182,7 +182,7 @@ func natsChild(args []string) (handled bool, code int) {
 		return false, 0
 	}
 	if err := serveNATS(args[1], args[2]); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stderr, err)
 		return true, 1
 	}
 	return true, 0
@@ -205,7 +205,7 @@ func serveNATS(dir, portText string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(natsHello + server.URL())
+	fmt.Fprintln(os.Stdout, natsHello+server.URL())
 	<-parentGone
 	return server.Close()
 }
