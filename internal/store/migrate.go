@@ -239,7 +239,7 @@ func comparable(all []Migration, done map[string]record) error {
 func (s *Store) apply(ctx context.Context, m Migration) error {
 	statements, err := m.Statements(s.cfg.Cluster)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	for _, statement := range statements {
 		if err := s.conn.Exec(ctx, statement); err != nil {

@@ -184,3 +184,20 @@ func (s *Store) Progress(ctx context.Context) ([]schemas.Progress, error) {
 		})
 	return out, err
 }
+
+// Epochs returns the topic ids under which a topic was read, oldest first.
+func (s *Store) Epochs(ctx context.Context, topic string) ([][16]byte, error) {
+	var out [][16]byte
+	err := s.read(ctx, "reading the epochs of a topic", `SELECT topic_id FROM epochs WHERE topic = {topic:String}
+		GROUP BY topic_id ORDER BY min(at), topic_id`, bound{"topic": topic},
+		func() { out = nil },
+		func(row driver.Rows) error {
+			var id string
+			err := row.Scan(&id)
+			var e [16]byte
+			copy(e[:], id)
+			out = append(out, e)
+			return err
+		})
+	return out, err
+}

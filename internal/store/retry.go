@@ -58,15 +58,18 @@ var transientCodes = map[int32]string{
 // itself refuses does not, apart from transientCodes; what never reached it,
 // or whose answer was lost, does.
 func transient(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUsage) {
-		return false
+	// A dial that timed out is a DeadlineExceeded too; the caller's own context is asked elsewhere.
+	for _, never := range []error{nil, errUsage, ErrNewer, ErrChanged, clickhouse.ErrBatchInvalid} {
+		if errors.Is(err, never) {
+			return false
+		}
 	}
 	var exception *clickhouse.Exception
 	if errors.As(err, &exception) {
 		_, ok := transientCodes[exception.Code]
 		return ok
 	}
-	return !errors.Is(err, clickhouse.ErrBatchInvalid)
+	return true
 }
 
 // errUsage marks errors made on this side of the connection.

@@ -18,7 +18,7 @@ func (s *Store) Specs(ctx context.Context, after uint64) ([]schemas.SpecRecord, 
 
 func (s *Store) specs(ctx context.Context, where string, parameters bound) ([]schemas.SpecRecord, error) {
 	var out []schemas.SpecRecord
-	err := s.read(ctx, "reading specs", "SELECT seq, effective_from, hash, spec FROM specs "+where+" LIMIT 1 BY seq", parameters,
+	err := s.read(ctx, "reading specs", "SELECT seq, effective_from, hash, spec FROM specs "+where, parameters,
 		func() { out = nil },
 		func(row driver.Rows) error {
 			var r schemas.SpecRecord
@@ -95,6 +95,7 @@ func (s *Store) insertSpec(ctx context.Context, r schemas.SpecRecord, body strin
 		{"model", &list[string]{r.Spec.Model}},
 		{"hash", &list[string]{r.Hash}},
 		{"effective_from", &list[int64]{r.EffectiveFrom}},
+		{"window_ms", &list[int64]{r.Spec.Window.Milliseconds()}},
 		{"writer", &list[string]{writer}},
 		{"spec", &list[string]{body}},
 	}
@@ -113,7 +114,6 @@ func specColumns(spec *schemas.Spec, hash string) columns {
 	var (
 		model, hashes, feature, kind list[string]
 		role                         list[uint8]
-		window                       list[int64]
 		edges                        lists[float64]
 		categories                   lists[string]
 		anchor, unit                 list[float64]
@@ -125,7 +125,6 @@ func specColumns(spec *schemas.Spec, hash string) columns {
 		role.add(uint8(c.Role))
 		feature.add(c.Name)
 		kind.add(string(c.Type))
-		window.add(spec.Window.Milliseconds())
 		edges.add(c.Edges)
 		categories.add(c.Categories)
 		anchor.add(c.Anchor)
@@ -137,7 +136,6 @@ func specColumns(spec *schemas.Spec, hash string) columns {
 		{"role", &role},
 		{"feature", &feature},
 		{"type", &kind},
-		{"window_ms", &window},
 		{"edges", &edges},
 		{"categories", &categories},
 		{"anchor", &anchor},

@@ -317,6 +317,7 @@ CREATE TABLE IF NOT EXISTS specs{{cluster}}
     model String,
     hash String,
     effective_from Int64,
+    window_ms Int64,
     writer String,
     spec String CODEC(ZSTD(3)),
     at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
@@ -333,7 +334,6 @@ CREATE TABLE IF NOT EXISTS spec_columns{{cluster}}
     role UInt8,
     feature LowCardinality(String),
     type LowCardinality(String),
-    window_ms Int64,
     edges Array(Float64),
     categories Array(String),
     anchor Float64,
@@ -408,19 +408,6 @@ CREATE TABLE IF NOT EXISTS statuses{{cluster}}
 )
 ENGINE = {{engine "ReplacingMergeTree"}}
 ORDER BY (request, time, sequence);
-
--- Marks of people on incidents; of one person's marks the last counts.
-CREATE TABLE IF NOT EXISTS incident_marks{{cluster}}
-(
-    incident String,
-    by String,
-    verdict LowCardinality(String),
-    note String,
-    time Int64,
-    at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
-)
-ENGINE = {{engine "ReplacingMergeTree" "time"}}
-ORDER BY (incident, by);
 
 -- When each stream of the bus was created: another time means another stream.
 CREATE TABLE IF NOT EXISTS bus_streams{{cluster}}
