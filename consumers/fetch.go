@@ -366,13 +366,13 @@ func (f *Fetcher) collect(node int32, req *fetchRequest) time.Duration {
 	defer f.mu.Unlock()
 	req.parts = req.parts[:0]
 	req.wait = f.client.cfg.MaxWait
-	now, sleep := time.Now(), time.Minute
+	now, pause := time.Now(), time.Minute
 	for _, s := range f.sources {
 		if s.leader != node || s.inFlight || s.held {
 			continue
 		}
 		if d := s.notBefore.Sub(now); d > 0 {
-			sleep = min(sleep, d)
+			pause = min(pause, d)
 			req.wait = min(req.wait, max(d, shortWait))
 			continue
 		}
@@ -404,7 +404,7 @@ func (f *Fetcher) collect(node int32, req *fetchRequest) time.Duration {
 		// Partitions of one topic side by side are one entry of the request.
 		req.group()
 	}
-	return sleep
+	return pause
 }
 
 func order(a, b fetchPart) int {
