@@ -60,3 +60,19 @@ func grow[T any](s []T, n int) []T {
 	}
 	return s[:n]
 }
+
+// Slice returns the rows [from, to) of c; the arrays are shared.
+func (c *Classified) Slice(from, to int) Classified {
+	return Classified{
+		Class: c.Class[from:to], Flags: c.Flags[from:to], Code: cut(c.Code, from, to), Num: cut(c.Num, from, to), Hash: cut(c.Hash, from, to),
+		Classes: c.Classes, AnyFlags: c.AnyFlags,
+	}
+}
+
+// cut is s[from:to], nothing for an array that the column does not have.
+func cut[T any](s []T, from, to int) []T {
+	if s == nil {
+		return nil
+	}
+	return s[from:to]
+}
