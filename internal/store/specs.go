@@ -52,15 +52,17 @@ func (s *Store) RegisterSpec(ctx context.Context, spec schemas.Spec, effectiveFr
 		return schemas.SpecRecord{}, err
 	}
 	for {
+		// The number first: a spec that comes after it is read takes it, and so
+		// nothing can come between the last spec that is seen and this one.
+		if r.Seq, err = s.nextSpec(ctx); err != nil {
+			return schemas.SpecRecord{}, err
+		}
 		last, err := s.lastSpec(ctx, spec.Model)
 		if err != nil {
 			return schemas.SpecRecord{}, err
 		}
 		if last != nil && last.Hash == r.Hash {
 			return *last, nil
-		}
-		if r.Seq, err = s.nextSpec(ctx); err != nil {
-			return schemas.SpecRecord{}, err
 		}
 		r.EffectiveFrom = effectiveFrom(last)
 		won, err := s.insertSpec(ctx, r, string(body))
