@@ -41,7 +41,7 @@ func TestStatisticsAsScipy(t *testing.T) {
 		n, m := sum(c.Ref), sum(c.Win)
 		last := len(c.Edges) - 1
 		for b := range c.Ref {
-			width := 0.0
+			var width float64
 			switch {
 			case b == 0:
 				width = min(max(c.Edges[0]-c.Min, c.SD/2), 2*c.SD)

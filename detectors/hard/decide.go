@@ -60,8 +60,8 @@ type Tripped struct {
 // maxFaults bounds the memory: what names that come from the events could make grow.
 const maxFaults = 4096
 
-func (t *Tripped) compare(fault schemas.Fault, feature string) int {
-	return cmp.Or(cmp.Compare(t.Fault, fault), cmp.Compare(t.Feature, feature))
+func (f *Tripped) compare(fault schemas.Fault, feature string) int {
+	return cmp.Or(cmp.Compare(f.Fault, fault), cmp.Compare(f.Feature, feature))
 }
 
 func (m *Memory) find(fault schemas.Fault, feature string) (int, bool) {

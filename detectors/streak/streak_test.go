@@ -1,0 +1,138 @@
+package streak_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/streak"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+var rule = streak.Rule{Windows: 2, Forget: 5}
+
+func observe(slice string, state schemas.State) streak.Observation {
+	return streak.Observation{
+		Verdict: schemas.Verdict{Stream: schemas.Stream{Role: schemas.RoleFeature, Feature: "a", Slice: slice}, Channel: "c", State: state},
+		Fault:   schemas.FaultDrift, Severity: schemas.SeverityWarning, Evidence: schemas.Evidence{Slice: slice},
+	}
+}
+
+func window(i int64) *detectors.Window {
+	return &detectors.Window{Part: schemas.PartFeatures, Start: i * 10, End: i*10 + 10}
+}
+
+func TestForgottenAfterLongSilence(t *testing.T) {
+	var m streak.Memory
+	for i := range int64(2) {
+		_, _, m = m.Step(window(i), []streak.Observation{observe("", schemas.StateWarn)}, rule)
+	}
+	for i := range int64(5) {
+		var f []detectors.Finding
+		_, f, m = m.Step(window(2+i), nil, rule)
+		if len(f) != 1 || f[0].State != schemas.StateUnknown || f[0].Reason == "" {
+			t.Fatalf("after %d windows without it: %+v", i+1, f)
+		}
+	}
+	_, f, m := m.Step(window(7), nil, rule)
+	if len(f) != 0 || len(m.Entries) != 0 {
+		t.Errorf("still remembered: %+v %+v", f, m)
+	}
+}
+
+func TestEvidenceIsBounded(t *testing.T) {
+	var seen []streak.Observation
+	for i := range 100 {
+		o := observe(fmt.Sprintf("s=%02d", i), schemas.StateWarn)
+		o.AtOnce, o.Evidence.Value = true, float64(i)
+		seen = append(seen, o)
+	}
+	_, f, _ := streak.Memory{}.Step(window(0), seen, rule)
+	if len(f) != 1 || len(f[0].Slices) != 100 || len(f[0].Evidence) != 16 || f[0].Evidence[0].Value != 99 {
+		t.Errorf("%d slices, %d pieces of evidence", len(f[0].Slices), len(f[0].Evidence))
+	}
+}
+
+// Whatever happens, a stream is an error only after enough windows outside
+// with none inside between, and only a window inside ends that.
+func TestStreaks(t *testing.T) {
+	alarms := 0
+	rapid.Check(t, func(t *rapid.T) {
+		states := []schemas.State{schemas.StateOK, schemas.StateWarn, schemas.StateUnknown, "absent"}
+		names := []string{"", "x", "y"}
+		outside, alarmed := map[string]int{}, map[string]bool{}
+		var m streak.Memory
+		for i := range int64(rapid.IntRange(1, 30).Draw(t, "windows")) {
+			var seen []streak.Observation
+			was := map[string]bool{}
+			state := map[string]schemas.State{}
+			for _, n := range names {
+				was[n] = alarmed[n]
+				s := rapid.SampledFrom(states).Draw(t, "state")
+				state[n] = s
+				switch s {
+				case schemas.StateOK:
+					outside[n], alarmed[n] = 0, false
+				case schemas.StateWarn:
+					outside[n]++
+					alarmed[n] = alarmed[n] || outside[n] >= rule.Windows
+				}
+				if s != "absent" {
+					seen = append(seen, observe(n, s))
+				}
+			}
+			before := fmt.Sprint(m)
+			verdicts, findings, next := m.Step(window(i), seen, streak.Rule{Windows: rule.Windows, Forget: 1000})
+			if fmt.Sprint(m) != before {
+				t.Fatal("the memory before was changed")
+			}
+			m = next
+			for _, v := range verdicts {
+				want := state[v.Slice]
+				if want == schemas.StateWarn && alarmed[v.Slice] {
+					want = schemas.StateError
+				}
+				if v.State != want {
+					t.Fatalf("window %d %q is %s, want %s", i, v.Slice, v.State, want)
+				}
+			}
+			want := schemas.State("")
+			var sliced []string
+			for _, n := range names {
+				switch {
+				case alarmed[n] && state[n] == schemas.StateWarn:
+					want = schemas.StateError
+					alarms++
+				case alarmed[n] && want != schemas.StateError:
+					want = schemas.StateUnknown
+				case was[n] && want == "":
+					want = schemas.StateOK
+				}
+				if alarmed[n] {
+					sliced = append(sliced, n)
+				}
+			}
+			if want == "" {
+				if len(findings) != 0 {
+					t.Fatalf("window %d: %+v", i, findings)
+				}
+				continue
+			}
+			if len(findings) != 1 || findings[0].State != want {
+				t.Fatalf("window %d: %+v, want %s", i, findings, want)
+			}
+			if slices.Contains(sliced, "") {
+				sliced = nil
+			}
+			if want != schemas.StateOK && !slices.Equal(findings[0].Slices, sliced) {
+				t.Fatalf("window %d: slices %v, want %v", i, findings[0].Slices, sliced)
+			}
+		}
+	})
+	if alarms == 0 {
+		t.Fatal("nothing ever alarmed")
+	}
+}
