@@ -54,10 +54,12 @@ type landing struct {
 
 type landings []landing
 
-func (l landings) Len() int           { return len(l) }
-func (l landings) Less(i, j int) bool { return l[i].at < l[j].at || l[i].at == l[j].at && l[i].id < l[j].id }
-func (l landings) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
-func (l *landings) Push(x any)        { *l = append(*l, x.(landing)) }
+func (l landings) Len() int { return len(l) }
+func (l landings) Less(i, j int) bool {
+	return l[i].at < l[j].at || l[i].at == l[j].at && l[i].id < l[j].id
+}
+func (l landings) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
+func (l *landings) Push(x any)   { *l = append(*l, x.(landing)) }
 func (l *landings) Pop() any {
 	old := *l
 	x := old[len(old)-1]

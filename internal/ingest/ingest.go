@@ -17,7 +17,7 @@ import (
 // Source gives the records of the partition, in order.
 type Source interface {
 	Fetch(ctx context.Context) (*consumers.Fetched, error)
-	Seek(offset int64, epoch int32)
+	SeekTo(offset int64, epoch int32)
 }
 
 // Store keeps rows and remembers progress.

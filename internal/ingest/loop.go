@@ -158,13 +158,13 @@ func (l *Loop) pass(ctx context.Context) error {
 		if model == "" && j.Reason.Fault() != "" {
 			model = l.deps.OnlyModel()
 		}
-		return l.reject(ctx, model, j.Reason.String(), j.Reason.Fault(), j.Detail)
+		return l.reject(ctx, model, j.Reason.String(), j.Reason.Fault(), 0, j.Detail)
 	}
 	b := l.blocks.last
 	if fault := l.asm.Admit(b); fault != "" {
 		b.N--
 		detail := "its time is " + time.UnixMilli(b.Time[b.N]).UTC().Format(time.RFC3339) + ", that of its record " + time.UnixMilli(r.Timestamp).UTC().Format(time.RFC3339)
-		return l.reject(ctx, b.Layout.Model, string(fault), fault, detail)
+		return l.reject(ctx, b.Layout.Model, string(fault), fault, b.Parts[b.N], detail)
 	}
 	l.deps.Stats.Rows.Add(1)
 	if b.Full() {
@@ -174,13 +174,13 @@ func (l *Loop) pass(ctx context.Context) error {
 }
 
 // reject counts an event that cannot be used and keeps it as a dead letter.
-func (l *Loop) reject(ctx context.Context, model, reason string, fault schemas.Fault, detail string) error {
+func (l *Loop) reject(ctx context.Context, model, reason string, fault schemas.Fault, part schemas.Part, detail string) error {
 	r := &l.record
 	l.deps.Stats.Rejected.Add(1)
 	l.deps.Stats.Reasons.Add(reason, 1)
-	if spec, start := l.asm.Reject(model, reason, fault, r.Timestamp); spec != nil && fault != "" {
+	if spec, start := l.asm.Reject(model, reason, fault, part, r.Timestamp); spec != nil {
 		l.checker(spec).Reject(hard.Reject{
-			Fault: fault, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: string(r.Value[:min(len(r.Value), 256)]), Reason: detail,
+			Fault: fault, Part: part, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: string(r.Value[:min(len(r.Value), 256)]), Reason: detail,
 		})
 	}
 	err := l.deps.DeadLetters.Put(ctx, consumers.DeadLetter{
@@ -224,9 +224,8 @@ func (l *Loop) check(r *window.Run) {
 	}
 	if r.From > 0 {
 		v.Columns = make([]summary.Classified, len(r.Columns))
-		for i, c := range r.Columns {
-			c.Class, c.Flags, c.Code, c.Num, c.Hash = c.Class[r.From:], c.Flags[r.From:], c.Code[r.From:], c.Num[r.From:], c.Hash[r.From:]
-			v.Columns[i] = c
+		for i := range r.Columns {
+			v.Columns[i] = r.Columns[i].Slice(r.From, r.To)
 		}
 	}
 	if r.Repeats {
@@ -302,7 +301,7 @@ func (l *Loop) skip(ctx context.Context, offset int64, why string, cause error) 
 	if err := l.seal(ctx, offset, [2]int64{from, offset}); err != nil {
 		return err
 	}
-	l.deps.Source.Seek(offset, -1)
+	l.deps.Source.SeekTo(offset, -1)
 	return nil
 }
 
@@ -319,7 +318,7 @@ func (l *Loop) truncate(ctx context.Context, end int64, cause error) error {
 	c.Epoch.Truncation++
 	c.Start = end
 	l.begin(window.Start{Chunk: c, Previous: -1, Clock: p.Clock, Marks: p.Marks}, [2]int64{end, end})
-	l.deps.Source.Seek(end, -1)
+	l.deps.Source.SeekTo(end, -1)
 	return nil
 }
 

@@ -30,7 +30,9 @@ func (l *Loop) resume(ctx context.Context) error {
 			}
 		}
 		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: window.NoTime}, [2]int64{}, log)
-		return nil
+		// Where reading began is on record before any row is, so that whoever
+		// comes next begins there too.
+		return l.flush(ctx, small)
 	}
 	last := *known.Last
 	if log.End < last.End {
@@ -76,14 +78,14 @@ func (l *Loop) resume(ctx context.Context) error {
 		if err := l.warm(ctx, last.Previous, last.Start); err != nil {
 			return err
 		}
-		l.deps.Source.Seek(last.Start, -1)
+		l.deps.Source.SeekTo(last.Start, -1)
 	}
 	return nil
 }
 
 func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 	l.begin(s, gap)
-	l.deps.Source.Seek(s.Chunk.Start, -1)
+	l.deps.Source.SeekTo(s.Chunk.Start, -1)
 	l.high, l.logStart, l.stored = log.End, log.Start, -1
 	l.lastFresh = l.deps.Now()
 	l.deps.Log.Info().Int64("offset", s.Chunk.Start).Int64("end", log.End).Msg("reading")
@@ -94,7 +96,7 @@ func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 // Records that cannot be had by now are passed over: their ids are not known,
 // as they would not be to a chunk that begins behind a gap.
 func (l *Loop) warm(ctx context.Context, from, to int64) error {
-	l.deps.Source.Seek(from, -1)
+	l.deps.Source.SeekTo(from, -1)
 	for {
 		f, err := l.deps.Source.Fetch(ctx)
 		if err != nil {

@@ -313,21 +313,37 @@ func (a *Assembler) mark(model string, p schemas.Part) *mark {
 }
 
 // Reject counts an event that cannot be used. model is "" where it could not
-// be told; ts is the record's timestamp, at whose window it is counted.
-func (a *Assembler) Reject(model string, reason string, fault schemas.Fault, ts int64) (spec *schemas.SpecRecord, window int64) {
+// be told, part 0 where it is not known or there are several; ts is the
+// record's timestamp, in whose window it is counted. It returns that window
+// and its spec, nil where no model is at fault.
+func (a *Assembler) Reject(model, reason string, fault schemas.Fault, part schemas.Part, ts int64) (spec *schemas.SpecRecord, window int64) {
 	a.rejected[reason]++
-	if a.models.byName[model] == nil {
+	if fault == "" || a.models.byName[model] == nil {
 		return nil, 0
 	}
 	st := a.of(model)
+	if part.String() == "" {
+		part = a.leading(model)
+	}
 	t := ts
 	if m := a.latest(model); m != NoTime {
 		t = max(min(ts, m), m-st.model.at(m).lateHorizon)
 	}
 	c := st.model.at(t)
-	g := st.group(groupKey{c, schemas.PartFeatures, 0, c.start(t)})
+	g := st.group(groupKey{c, part, 0, c.start(t)})
 	g.fault(fault, 1)
 	return c.record, g.window
+}
+
+// leading is the first part of the model that was delivered here; features
+// where none was.
+func (a *Assembler) leading(model string) schemas.Part {
+	for _, p := range schemas.Parts {
+		if m := a.marks[markKey{model, p}]; m != nil && m.max != NoTime {
+			return p
+		}
+	}
+	return schemas.PartFeatures
 }
 
 // latest is the greatest mark of a model, NoTime before its first row.

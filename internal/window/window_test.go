@@ -134,7 +134,7 @@ func read(t *rapid.T, ms *window.Models, log []event, cut func(string) bool) sto
 		put(b, e)
 		if f := a.Admit(b); f != "" {
 			b.N--
-			a.Reject("m", string(f), f, e.ts)
+			a.Reject("m", string(f), f, 0, e.ts)
 		}
 		if b.Full() || cut("block") {
 			add()
@@ -225,7 +225,7 @@ func TestResumingAtAChunkIsSeamless(t *testing.T) {
 			put(b, e)
 			if f := a.Admit(b); f != "" {
 				b.N--
-				a.Reject("m", string(f), f, e.ts)
+				a.Reject("m", string(f), f, 0, e.ts)
 			}
 			if b.Full() {
 				add()

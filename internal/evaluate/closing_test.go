@@ -1,0 +1,39 @@
+package evaluate
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+func TestWatermark(t *testing.T) {
+	now := time.UnixMilli(1_000_000_000)
+	c := Closing{Stale: 30 * time.Second, MaxHold: 15 * time.Minute}
+	two := func(string) int { return 2 }
+	row := func(p int32, mark, idleFor, age int64) schemas.Progress {
+		r := schemas.Progress{Chunk: schemas.Chunk{Topic: "t", Partition: p}, SpecSeq: 7, Clock: mark, At: now.UnixMilli() - age}
+		if idleFor > 0 {
+			r.IdleSince = now.UnixMilli() - idleFor
+		}
+		r.Marks = []schemas.Mark{{Model: "m", Part: schemas.PartFeatures, Max: mark}}
+		return r
+	}
+	f := func(name string, rows []schemas.Progress, want watermark) {
+		t.Helper()
+		if got := watermarkOf(rows, "m", schemas.PartFeatures, two, now, c); got != want {
+			t.Errorf("%s: want %+v, got %+v", name, want, got)
+		}
+	}
+	f("never delivered", []schemas.Progress{{Chunk: schemas.Chunk{Topic: "t"}}}, watermark{})
+	f("the least of both", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 0, 10)}, watermark{at: 400, known: true, coverage: 1, specSeq: 7})
+	f("an idle one does not hold", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 5000, 10)}, watermark{at: 500, known: true, coverage: 1, specSeq: 7})
+	f("all idle: event time goes on", []schemas.Progress{row(0, 500, 3000, 10), row(1, 400, 5000, 10)}, watermark{at: 3500, known: true, coverage: 1, specSeq: 7})
+	f("idle but not heard of lately", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 100_000, 60_000)}, watermark{at: 400, known: true, coverage: 1, specSeq: 7})
+	f("not heard of for long", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 0, 16*60_000)}, watermark{at: 500, known: true, coverage: .5, specSeq: 7})
+	f("one not read yet", []schemas.Progress{row(0, 500, 0, 10)}, watermark{at: math.MinInt64, known: true, coverage: .5, specSeq: 7})
+	other := row(1, 300, 0, 10)
+	other.Marks = nil
+	f("a partition of other models", []schemas.Progress{row(0, 500, 0, 10), other}, watermark{at: 300, known: true, coverage: 1, specSeq: 7})
+}

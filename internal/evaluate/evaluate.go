@@ -1,0 +1,232 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/alerting"
+	"github.com/modelwatch/modelwatch/alerting/retrain"
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/drift"
+	"github.com/modelwatch/modelwatch/detectors/hard"
+	"github.com/modelwatch/modelwatch/detectors/soft"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// Merged is one window of one part of a model, merged over all partitions.
+type Merged struct {
+	Entries  []detectors.Entry // sorted by version, role, feature and slice
+	Revision uint64
+	Offsets  []schemas.OffsetRange
+}
+
+// WindowID names a window of a part of a model.
+type WindowID struct {
+	Part    schemas.Part `json:"part"`
+	SpecSeq uint64       `json:"spec_seq"`
+	Start   int64        `json:"start"` // Unix milliseconds
+}
+
+// Windows reads merged windows, and keeps them as they were judged.
+type Windows interface {
+	// Starts lists the windows in [from, to) that have rows.
+	Starts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error)
+	ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error)
+	WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error
+	// Revised lists closed windows that have got rows since they were written.
+	Revised(ctx context.Context, model string) ([]WindowID, error)
+}
+
+// Signals reads what tells that there is something to do.
+type Signals interface {
+	Progress(ctx context.Context) ([]schemas.Progress, error)
+	// Trips lists trips that were stored of late; it may repeat itself.
+	Trips(ctx context.Context) ([]schemas.Trip, error)
+}
+
+// Journal keeps decisions.
+type Journal interface {
+	LastStep(ctx context.Context, model string) (*schemas.Step, error)
+	Append(ctx context.Context, step schemas.Step) (won bool, err error)
+}
+
+// Model is what is known of a model from its files.
+type Model struct {
+	Name    string
+	Specs   []schemas.SpecRecord // by Seq
+	Retrain retrain.Policy
+	Runbook string
+}
+
+// Deps is what the evaluator works with.
+type Deps struct {
+	Windows    Windows
+	Signals    Signals
+	Journal    Journal
+	Models     func() []Model                      // by name
+	Baseline   func(hash string) *schemas.Baseline // nil where it is not at hand
+	Owns       func(model string) bool             // whether this replica is the one to do it; a matter of economy only
+	Partitions func(topic string) int              // how many there are, 0 where it is not known
+	Decided    func()                              // a step was written; nil for nobody cares
+	Now        func() time.Time
+	Stats      *Stats
+	Log        zerolog.Logger
+}
+
+// Config says how often and by which parameters.
+type Config struct {
+	Sweep      time.Duration // between two looks
+	Revise     time.Duration // between two looks for revised windows
+	MaxWindows int           // of one step
+	MaxEmpty   int           // empty windows in a row that are judged; then the next with rows
+	Closing    Closing
+	Hard       hard.Parameters
+	Soft       soft.Parameters
+	Drift      drift.Parameters
+	PublicURL  string // where the pages are, for links
+	Writer     string // tells this replica from others
+}
+
+// DefaultConfig returns the settings of the service.
+func DefaultConfig() Config {
+	return Config{
+		Sweep: 250 * time.Millisecond, Revise: 2 * time.Second, MaxWindows: 24, MaxEmpty: 48,
+		Closing: Closing{Stale: 30 * time.Second, MaxHold: 15 * time.Minute},
+		Hard:    hard.DefaultParameters(), Soft: soft.DefaultParameters(), Drift: drift.DefaultParameters(),
+	}
+}
+
+// Stats counts what was decided. All fields only grow.
+type Stats struct {
+	Steps, Lost, Windows, Revised, Alerts, Requests, Errors, Over atomic.Int64
+}
+
+// Evaluator judges all models that this replica owns.
+type Evaluator struct {
+	cfg    Config
+	deps   Deps
+	nudge  chan struct{}
+	models map[string]*model
+}
+
+// New returns an evaluator; Run starts it.
+func New(cfg Config, deps Deps) *Evaluator {
+	return &Evaluator{cfg: cfg, deps: deps, nudge: make(chan struct{}, 1), models: map[string]*model{}}
+}
+
+// Nudge asks for a sweep now.
+func (e *Evaluator) Nudge() {
+	select {
+	case e.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Run sweeps until ctx ends. A model in trouble is logged and tried again at
+// the next sweep; it stops no other.
+func (e *Evaluator) Run(ctx context.Context) error {
+	tick := time.NewTicker(e.cfg.Sweep)
+	defer tick.Stop()
+	for {
+		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
+			e.deps.Stats.Errors.Add(1)
+			e.deps.Log.Error().Err(err).Msg("evaluating")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-e.nudge:
+		}
+	}
+}
+
+func (e *Evaluator) sweep(ctx context.Context) error {
+	progress, err := e.deps.Signals.Progress(ctx)
+	if err != nil {
+		return fmt.Errorf("reading progress: %w", err)
+	}
+	// Trips after progress: all that tripped before a mark is seen with it.
+	trips, err := e.deps.Signals.Trips(ctx)
+	if err != nil {
+		return fmt.Errorf("reading trips: %w", err)
+	}
+	for _, m := range e.deps.Models() {
+		if !e.deps.Owns(m.Name) {
+			delete(e.models, m.Name)
+			continue
+		}
+		own := e.models[m.Name]
+		if own == nil {
+			own = &model{e: e}
+			e.models[m.Name] = own
+		}
+		own.Model = m
+		if err := own.evaluate(ctx, progress, trips); err != nil {
+			e.deps.Stats.Errors.Add(1)
+			e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")
+			own.state = nil // read again what was decided
+		}
+	}
+	return nil
+}
+
+// parameters is what every decision of a step rests on; it is recorded with it.
+type parameters struct {
+	Hard     hard.Parameters  `json:"hard"`
+	Soft     soft.Parameters  `json:"soft"`
+	Drift    drift.Parameters `json:"drift"`
+	Alerting alerting.Config  `json:"alerting"`
+	Retrain  retrain.Policy   `json:"retrain"`
+}
+
+// inputs is what a step has read.
+type inputs struct {
+	Windows []judged `json:"windows,omitempty"`
+	Trips   []string `json:"trips,omitempty"`
+}
+
+// judged is one window as it was read.
+type judged struct {
+	WindowID
+	End      int64                 `json:"end"`
+	Revision uint64                `json:"revision"`
+	Coverage float64               `json:"coverage"`
+	Revised  bool                  `json:"revised,omitempty"`
+	Offsets  []schemas.OffsetRange `json:"offsets,omitempty"`
+}
+
+// specAt returns the spec whose interval holds event time t.
+func (m *Model) specAt(t int64) *schemas.SpecRecord {
+	for i := len(m.Specs) - 1; i > 0; i-- {
+		if m.Specs[i].EffectiveFrom <= t {
+			return &m.Specs[i]
+		}
+	}
+	return &m.Specs[0]
+}
+
+// spec returns the spec of that number, nil when the model has none.
+func (m *Model) spec(seq uint64) *schemas.SpecRecord {
+	i := slices.IndexFunc(m.Specs, func(r schemas.SpecRecord) bool { return r.Seq == seq })
+	if i < 0 {
+		return nil
+	}
+	return &m.Specs[i]
+}
+
+// until is where the interval of a spec ends, math.MaxInt64 for the last one.
+func (m *Model) until(r *schemas.SpecRecord) int64 {
+	for i := range m.Specs {
+		if m.Specs[i].Seq > r.Seq {
+			return m.Specs[i].EffectiveFrom
+		}
+	}
+	return math.MaxInt64
+}

@@ -1,0 +1,566 @@
+package evaluate
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/modelwatch/modelwatch/alerting"
+	"github.com/modelwatch/modelwatch/alerting/retrain"
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/drift"
+	"github.com/modelwatch/modelwatch/detectors/hard"
+	"github.com/modelwatch/modelwatch/detectors/soft"
+	"github.com/modelwatch/modelwatch/internal/summary"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// model is one model that this replica owns.
+type model struct {
+	Model
+	e       *Evaluator
+	step    uint64 // the last one that counts
+	state   *state // after it; nil when it is to be read
+	revised time.Time
+}
+
+// state is all that decisions about a model remember. It is written with each
+// step, and nothing else is remembered.
+type state struct {
+	Next    map[string]int64   `json:"next"` // by part: the start of the next window to judge
+	Empty   map[string]int     `json:"empty,omitempty"`
+	Tripped map[int64][]string `json:"tripped,omitempty"` // by window: trips that were taken in
+	Pairs   map[int64]pair     `json:"pairs,omitempty"`   // windows of which one part of two was judged
+	Hard    hard.Memory        `json:"hard"`
+	Soft    soft.Memory        `json:"soft"`
+	Drift   drift.Memory       `json:"drift"`
+	Alerts  *alerting.State    `json:"alerts"`
+	Retrain *retrain.State     `json:"retrain"`
+	Parts   schemas.Part       `json:"parts"` // that were ever delivered
+}
+
+// pair is what the comparison of features with predictions waits for.
+type pair struct {
+	Part     schemas.Part `json:"part"`
+	Events   uint64       `json:"events"`
+	Revision uint64       `json:"revision"`
+	Coverage float64      `json:"coverage"`
+}
+
+func newState() *state {
+	return &state{
+		Next: map[string]int64{}, Empty: map[string]int{}, Tripped: map[int64][]string{}, Pairs: map[int64]pair{},
+		Alerts: &alerting.State{}, Retrain: &retrain.State{},
+	}
+}
+
+// ref is a closed window that is to be judged.
+type ref struct {
+	part     schemas.Part
+	spec     *schemas.SpecRecord
+	start    int64
+	end      int64
+	coverage float64
+}
+
+// evaluate takes the model one step on, if there is anything to decide.
+func (m *model) evaluate(ctx context.Context, progress []schemas.Progress, trips []schemas.Trip) error {
+	if len(m.Specs) == 0 {
+		return nil
+	}
+	if m.state == nil {
+		if err := m.load(ctx); err != nil {
+			return err
+		}
+	}
+	news := m.newTrips(trips)
+	due, err := m.due(ctx, progress)
+	if err != nil {
+		return err
+	}
+	var again []WindowID
+	if now := m.e.deps.Now(); now.Sub(m.revised) >= m.e.cfg.Revise {
+		m.revised = now
+		if again, err = m.e.deps.Windows.Revised(ctx, m.Name); err != nil {
+			return fmt.Errorf("looking for revised windows: %w", err)
+		}
+	}
+	if len(news) == 0 && len(due) == 0 && len(again) == 0 {
+		return nil
+	}
+	return m.decide(ctx, news, due, again)
+}
+
+// load reads the state after the last step.
+func (m *model) load(ctx context.Context) error {
+	last, err := m.e.deps.Journal.LastStep(ctx, m.Name)
+	if err != nil {
+		return fmt.Errorf("reading the last step: %w", err)
+	}
+	st := newState()
+	m.step = 0
+	if last != nil {
+		if err := json.Unmarshal(last.State, st); err != nil {
+			return fmt.Errorf("reading the state of step %d: %w", last.Step, err)
+		}
+		m.step = last.Step
+	}
+	m.state = st
+	return nil
+}
+
+// newTrips returns the trips of the model that were not taken in before, one
+// of each fault, feature and window: the one of the earliest onset.
+func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
+	var out []schemas.Trip
+	for _, t := range trips {
+		rec := m.spec(t.SpecSeq)
+		if t.Model != m.Name || rec == nil || m.specAt(t.WindowStart).Seq != t.SpecSeq {
+			continue
+		}
+		if slices.Contains(m.state.Tripped[t.WindowStart], tripKey(&t)) {
+			continue
+		}
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b schemas.Trip) int {
+		return cmp.Or(cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(tripKey(&a), tripKey(&b)), cmp.Compare(a.Onset, b.Onset), cmp.Compare(a.Offset, b.Offset))
+	})
+	return slices.CompactFunc(out, func(a, b schemas.Trip) bool { return a.WindowStart == b.WindowStart && tripKey(&a) == tripKey(&b) })
+}
+
+func tripKey(t *schemas.Trip) string { return string(t.Fault) + "/" + t.Feature }
+
+// due lists the windows that are closed and not judged yet, in order of their end.
+func (m *model) due(ctx context.Context, progress []schemas.Progress) ([]ref, error) {
+	var out []ref
+	for _, part := range schemas.Parts {
+		w := watermarkOf(progress, m.Name, part, m.e.deps.Partitions, m.e.deps.Now(), m.e.cfg.Closing)
+		if !w.known {
+			continue
+		}
+		refs, err := m.duePart(ctx, part, w)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, refs...)
+	}
+	slices.SortFunc(out, func(a, b ref) int { return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.part, b.part)) })
+	return out[:min(len(out), m.e.cfg.MaxWindows)], nil
+}
+
+func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]ref, error) {
+	next, known := m.state.Next[part.String()]
+	if !known {
+		first, ok, err := m.firstFrom(ctx, part, math.MinInt64)
+		if err != nil || !ok {
+			return nil, err
+		}
+		next = first
+	}
+	room := m.e.cfg.MaxEmpty - m.state.Empty[part.String()]
+	if known && room <= 0 {
+		// Nothing new can be said of one more empty window: wait for rows.
+		first, ok, err := m.firstFrom(ctx, part, next)
+		if err != nil || !ok {
+			return nil, err
+		}
+		next, room = first, 1
+	}
+	var out []ref
+	for len(out) < min(room, m.e.cfg.MaxWindows) {
+		spec := m.specAt(next)
+		end := next + spec.Spec.Window.Milliseconds()
+		if w.specSeq < spec.Seq || end+spec.Spec.Lateness.Milliseconds() > w.at {
+			break
+		}
+		out = append(out, ref{part, spec, next, end, w.coverage})
+		next = min(end, m.until(spec))
+	}
+	return out, nil
+}
+
+// firstFrom finds the first window from t on that has rows.
+func (m *model) firstFrom(ctx context.Context, part schemas.Part, t int64) (int64, bool, error) {
+	for i := range m.Specs {
+		spec := &m.Specs[i]
+		starts, err := m.e.deps.Windows.Starts(ctx, m.Name, spec.Seq, part, max(t, spec.EffectiveFrom), m.until(spec))
+		if err != nil {
+			return 0, false, fmt.Errorf("looking for the first window: %w", err)
+		}
+		if len(starts) > 0 {
+			return starts[0], true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// decide judges what is new and writes it down as one step.
+func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, again []WindowID) error {
+	began := m.e.deps.Now()
+	d := &decision{m: m, state: m.state.clone()}
+	d.trips(trips)
+	if err := d.windows(ctx, due); err != nil {
+		return err
+	}
+	if err := d.revise(ctx, again); err != nil {
+		return err
+	}
+	step, err := d.step(began)
+	if err != nil {
+		return err
+	}
+	won, err := m.e.deps.Journal.Append(ctx, step)
+	if err != nil {
+		return fmt.Errorf("writing step %d: %w", step.Step, err)
+	}
+	if !won {
+		m.e.deps.Stats.Lost.Add(1)
+		m.state = nil // another replica decided this step; go on from there
+		return nil
+	}
+	m.state, m.step = d.state, step.Step
+	s := m.e.deps.Stats
+	s.Steps.Add(1)
+	s.Windows.Add(int64(len(due)))
+	s.Revised.Add(int64(len(again)))
+	s.Alerts.Add(int64(d.alerts))
+	s.Requests.Add(int64(len(d.requests)))
+	s.Over.Add(int64(d.over))
+	if m.e.deps.Decided != nil && len(d.outbox) > 0 {
+		m.e.deps.Decided()
+	}
+	return nil
+}
+
+// clone returns a copy of the state that shares nothing with it.
+func (s *state) clone() *state {
+	body, err := json.Marshal(s)
+	if err == nil {
+		out := newState()
+		if err = json.Unmarshal(body, out); err == nil {
+			return out
+		}
+	}
+	panic("evaluate: a state that was read or made here cannot be copied: " + err.Error())
+}
+
+// decision gathers one step.
+type decision struct {
+	m     *model
+	state *state
+
+	inputs    inputs
+	verdicts  []schemas.Verdict
+	incidents map[string]schemas.Incident
+	order     []string
+	outbox    []schemas.Message
+	requests  []schemas.RetrainRequest
+	alerts    int
+	over      int
+	at        int64 // the latest event time spoken of
+}
+
+func (d *decision) config() alerting.Config {
+	last := &d.m.Specs[len(d.m.Specs)-1]
+	c := alerting.DefaultConfig(last.Spec.Window, d.state.Parts)
+	c.PublicURL = d.m.e.cfg.PublicURL
+	c.Runbooks = d.m.Runbook
+	return c
+}
+
+// tell takes findings into the incidents.
+func (d *decision) tell(in alerting.Input) {
+	in.Model = d.m.Name
+	d.at = max(d.at, in.At)
+	r := d.state.Alerts.Step(in, d.config())
+	for _, i := range r.Incidents {
+		if d.incidents == nil {
+			d.incidents = map[string]schemas.Incident{}
+		}
+		if _, ok := d.incidents[i.Incident]; !ok {
+			d.order = append(d.order, i.Incident)
+		}
+		d.incidents[i.Incident] = i
+	}
+	d.outbox = append(d.outbox, r.Messages...)
+	d.alerts += len(r.Alerts)
+	d.over += r.Over
+}
+
+// trips takes in what per-event rules have found in windows still open.
+func (d *decision) trips(trips []schemas.Trip) {
+	bySpec := map[uint64][]schemas.Trip{}
+	for _, t := range trips {
+		d.state.Tripped[t.WindowStart] = append(d.state.Tripped[t.WindowStart], tripKey(&t))
+		d.inputs.Trips = append(d.inputs.Trips, tripKey(&t)+"@"+t.Version+"@"+strconv.FormatInt(t.Offset, 10))
+		bySpec[t.SpecSeq] = append(bySpec[t.SpecSeq], t)
+	}
+	for i := range d.m.Specs {
+		spec := &d.m.Specs[i]
+		ts := bySpec[spec.Seq]
+		if len(ts) == 0 {
+			continue
+		}
+		at := int64(math.MinInt64)
+		for _, t := range ts {
+			at = max(at, t.Time)
+		}
+		var findings []detectors.Finding
+		findings, d.state.Hard = hard.Decide(ts, &spec.Spec, d.m.e.cfg.Hard, d.state.Hard)
+		d.tell(alerting.Input{Findings: findings, At: at, Spec: spec.Hash})
+	}
+}
+
+// windows judges closed windows, in order.
+func (d *decision) windows(ctx context.Context, due []ref) error {
+	read, err := d.read(ctx, due)
+	if err != nil {
+		return err
+	}
+	for i := range due {
+		if err := d.judge(ctx, &due[i], read[i], false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads windows, one query for each part and spec.
+func (d *decision) read(ctx context.Context, due []ref) ([]Merged, error) {
+	type of struct {
+		part schemas.Part
+		seq  uint64
+	}
+	starts := map[of][]int64{}
+	var order []of
+	for _, r := range due {
+		k := of{r.part, r.spec.Seq}
+		if starts[k] == nil {
+			order = append(order, k)
+		}
+		starts[k] = append(starts[k], r.start)
+	}
+	got := map[of]map[int64]Merged{}
+	for _, k := range order {
+		w, err := d.m.e.deps.Windows.ReadWindows(ctx, d.m.Name, k.seq, k.part, starts[k])
+		if err != nil {
+			return nil, fmt.Errorf("reading windows: %w", err)
+		}
+		got[k] = w
+	}
+	out := make([]Merged, len(due))
+	for i, r := range due {
+		out[i] = got[of{r.part, r.spec.Seq}][r.start]
+	}
+	return out, nil
+}
+
+// judge keeps one window as it is and says what it shows.
+func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised bool) error {
+	w := &detectors.Window{
+		Model: d.m.Name, Part: r.part, Spec: r.spec, Start: r.start, End: r.end,
+		Revision: merged.Revision, Coverage: r.coverage, Entries: merged.Entries, Offsets: merged.Offsets,
+	}
+	if r.spec.Spec.Baseline != "" {
+		w.Baseline = d.m.e.deps.Baseline(r.spec.Spec.Baseline)
+	}
+	if err := d.m.e.deps.Windows.WriteSummaries(ctx, d.m.Name, r.spec.Seq, r.part, r.start, merged.Revision, merged.Entries); err != nil {
+		return fmt.Errorf("keeping a closed window: %w", err)
+	}
+	d.inputs.Windows = append(d.inputs.Windows, judged{
+		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Offsets: merged.Offsets,
+	})
+	memory := memories{d.state.Hard, d.state.Soft, d.state.Drift}
+	if revised {
+		memory = memories{} // a revision never rewrites what is remembered
+	}
+	verdicts, findings, memory, err := d.m.detect(w, memory, revised)
+	if err != nil {
+		return fmt.Errorf("judging the %s window of %s: %w", r.part, time.UnixMilli(r.start).UTC().Format(time.RFC3339), err)
+	}
+	d.verdicts = append(d.verdicts, verdicts...)
+	in := alerting.Input{
+		Part: r.part, Findings: findings, At: r.end, Revised: revised, Spec: r.spec.Hash, Offsets: merged.Offsets,
+		Window: schemas.Interval{Start: time.UnixMilli(r.start).UTC(), End: time.UnixMilli(r.end).UTC()},
+	}
+	if revised {
+		d.tell(in)
+		return nil
+	}
+	d.state.Hard, d.state.Soft, d.state.Drift = memory.hard, memory.soft, memory.drift
+	d.state.Parts |= r.part
+	in.Findings = append(in.Findings, d.compare(w)...)
+	d.tell(in)
+	d.ask(r)
+	name := r.part.String()
+	d.state.Next[name] = min(r.end, d.m.until(r.spec))
+	if len(merged.Entries) == 0 {
+		d.state.Empty[name]++
+	} else {
+		d.state.Empty[name] = 0
+	}
+	d.forget(r)
+	return nil
+}
+
+// ask asks for a new version where the policy says so. It looks after each
+// window of the part that leads, so that it does not matter how many windows
+// one step holds.
+func (d *decision) ask(r *ref) {
+	lead := schemas.PartFeatures
+	if d.state.Parts&lead == 0 {
+		lead = schemas.PartPrediction
+	}
+	if r.part != lead {
+		return
+	}
+	var open []schemas.Incident
+	for _, i := range d.state.Alerts.Incidents() {
+		if i.State == schemas.IncidentFiring {
+			open = append(open, i)
+		}
+	}
+	requests, messages := d.state.Retrain.Step(retrain.Input{
+		Model: d.m.Name, At: r.end, Window: r.spec.Spec.Window, Baseline: r.spec.Spec.Baseline, Incidents: open,
+	}, d.m.Retrain)
+	d.requests = append(d.requests, requests...)
+	d.outbox = append(d.outbox, messages...)
+}
+
+// forget drops what no later window can ask for.
+func (d *decision) forget(r *ref) {
+	for start := range d.state.Tripped {
+		if start < r.start-r.spec.Spec.LateHorizon.Milliseconds() {
+			delete(d.state.Tripped, start)
+		}
+	}
+	for start := range d.state.Pairs {
+		if start < r.start-r.spec.Spec.LateHorizon.Milliseconds() {
+			delete(d.state.Pairs, start)
+		}
+	}
+}
+
+// compare holds the events of a window's features against those of its
+// predictions, once both are judged.
+func (d *decision) compare(w *detectors.Window) []detectors.Finding {
+	if w.Part == schemas.PartLabel {
+		return nil
+	}
+	now := pair{Part: w.Part, Events: soft.Rows(w), Revision: w.Revision, Coverage: w.Coverage}
+	before, ok := d.state.Pairs[w.Start]
+	if !ok || before.Part == w.Part {
+		d.state.Pairs[w.Start] = now
+		return nil
+	}
+	delete(d.state.Pairs, w.Start)
+	features, predictions := now, before
+	if w.Part == schemas.PartPrediction {
+		features, predictions = before, now
+	}
+	verdict, findings, memory := soft.Capture(features.window(w), predictions.window(w), d.m.e.cfg.Soft, d.state.Soft)
+	d.state.Soft = memory
+	d.verdicts = append(d.verdicts, verdict)
+	return findings
+}
+
+// window is what is left of a judged window: how many events it had.
+func (p pair) window(like *detectors.Window) *detectors.Window {
+	rows := summary.New(0)
+	rows.Rows = p.Events
+	w := *like
+	w.Part, w.Revision, w.Coverage, w.Offsets = p.Part, p.Revision, p.Coverage, nil
+	w.Entries = []detectors.Entry{{Stream: schemas.Stream{Role: schemas.RoleRows, Feature: p.Part.String()}, Summary: rows}}
+	return &w
+}
+
+// revise judges windows again that have got late rows. What was decided
+// stays; what is shown changes, and a verdict that flips is said.
+func (d *decision) revise(ctx context.Context, again []WindowID) error {
+	var due []ref
+	for _, id := range again {
+		spec := d.m.spec(id.SpecSeq)
+		if spec == nil || d.m.specAt(id.Start).Seq != id.SpecSeq {
+			continue
+		}
+		due = append(due, ref{id.Part, spec, id.Start, id.Start + spec.Spec.Window.Milliseconds(), 1})
+	}
+	read, err := d.read(ctx, due)
+	if err != nil {
+		return err
+	}
+	for i := range due {
+		if err := d.judge(ctx, &due[i], read[i], true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memories is what the detectors remember between windows.
+type memories struct {
+	hard  hard.Memory
+	soft  soft.Memory
+	drift drift.Memory
+}
+
+// detect runs the detectors over one window. A revised window is judged by
+// itself: one that is outside is an error at once.
+func (m *model) detect(w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
+	cfg := m.e.cfg
+	if revised {
+		cfg.Soft.Windows, cfg.Drift.Windows = 1, 1
+	}
+	var verdicts []schemas.Verdict
+	var findings []detectors.Finding
+	take := func(v []schemas.Verdict, f []detectors.Finding) {
+		verdicts = append(verdicts, v...)
+		findings = append(findings, f...)
+	}
+	v, f, hm, err := hard.Judge(w, cfg.Hard, memory.hard)
+	if err != nil {
+		return nil, nil, memory, err
+	}
+	take(v, f)
+	v, f, sm, err := soft.Judge(w, cfg.Soft, memory.soft)
+	if err != nil {
+		return nil, nil, memory, err
+	}
+	take(v, f)
+	v, f, dm, err := drift.Judge(w, cfg.Drift, memory.drift)
+	if err != nil {
+		return nil, nil, memory, err
+	}
+	take(v, f)
+	return verdicts, findings, memories{hm, sm, dm}, nil
+}
+
+// step asks the policies and puts everything into one journal step.
+func (d *decision) step(at time.Time) (schemas.Step, error) {
+	params, err := json.Marshal(parameters{d.m.e.cfg.Hard, d.m.e.cfg.Soft, d.m.e.cfg.Drift, d.config(), d.m.Retrain})
+	if err != nil {
+		return schemas.Step{}, fmt.Errorf("writing the parameters of a step: %w", err)
+	}
+	in, err := json.Marshal(d.inputs)
+	if err != nil {
+		return schemas.Step{}, fmt.Errorf("writing the inputs of a step: %w", err)
+	}
+	st, err := json.Marshal(d.state)
+	if err != nil {
+		return schemas.Step{}, fmt.Errorf("writing the state of a step: %w", err)
+	}
+	step := schemas.Step{
+		Model: d.m.Name, Step: d.m.step + 1, Writer: d.m.e.cfg.Writer, At: at,
+		Inputs: in, Parameters: params, Verdicts: d.verdicts, State: st, Requests: d.requests, Outbox: d.outbox,
+	}
+	for _, id := range d.order {
+		step.Incidents = append(step.Incidents, d.incidents[id])
+	}
+	return step, nil
+}
