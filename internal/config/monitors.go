@@ -24,16 +24,26 @@ type Monitor struct {
 	Layout   *schemas.Layout
 }
 
-// Monitors reads every monitor file (.yaml, .yml, not hidden) of a folder, in
-// order of their names. It returns those that are sound together with a
-// *schemas.Problems for the others; two files of one model are a problem of
-// the second. A folder without files is no error.
+// Monitors reads every monitor file of a folder, in order of their names. It
+// returns those that are sound together with a *schemas.Problems for the
+// others; two files of one model are a problem of the second. A folder without
+// files is no error.
 func Monitors(dir string) ([]Monitor, error) {
-	var p schemas.Problems
+	paths, err := MonitorFiles(dir)
+	if err != nil {
+		var p schemas.Problems
+		p.Join(err)
+		return nil, p.Err()
+	}
+	return ReadMonitors(paths)
+}
+
+// MonitorFiles lists the monitor files of a folder (.yaml, .yml, not hidden),
+// in order of their names.
+func MonitorFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		p.Join(fmt.Errorf("reading the folder of monitors: %w", err))
-		return nil, p.Err()
+		return nil, fmt.Errorf("reading the folder of monitors: %w", err)
 	}
 	var paths []string
 	for _, e := range entries {
@@ -42,7 +52,7 @@ func Monitors(dir string) ([]Monitor, error) {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}
-	return ReadMonitors(paths)
+	return paths, nil
 }
 
 // ReadMonitors reads the named monitor files as Monitors does.
