@@ -54,10 +54,10 @@ var transientCodes = map[int32]string{
 	1002: "UNKNOWN_EXCEPTION",
 }
 
-// transient says whether the same request may succeed later. What the server
+// Retryable says whether the same request may succeed later. What the server
 // itself refuses does not, apart from transientCodes; what never reached it,
 // or whose answer was lost, does.
-func transient(err error) bool {
+func Retryable(err error) bool {
 	// A dial that timed out is a DeadlineExceeded too; the caller's own context is asked elsewhere.
 	for _, never := range []error{nil, errUsage, ErrNewer, ErrChanged, clickhouse.ErrBatchInvalid} {
 		if errors.Is(err, never) {
@@ -95,7 +95,7 @@ func (s *Store) repeat(ctx context.Context, what string, attempts int, op func(c
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-		case !transient(err) || n == attempts:
+		case !Retryable(err) || n == attempts:
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if n == 1 || n%16 == 0 {

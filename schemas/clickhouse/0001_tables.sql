@@ -375,6 +375,7 @@ CREATE TABLE IF NOT EXISTS journal{{cluster}}
     reason String,
     at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
     INDEX by_kind kind TYPE set(8) GRANULARITY 1,
+    INDEX by_window window_start TYPE minmax GRANULARITY 1,
     INDEX by_insert at TYPE minmax GRANULARITY 1,
     INDEX by_subject subject TYPE bloom_filter GRANULARITY 1
 )

@@ -180,7 +180,8 @@ SELECT
     if(empty(s.states), NULL, fromUnixTimestamp64Milli(s.times[1], 'UTC')) AS claimed_at,
     s.jobs[-1] AS claimed_by,
     if(s.states[-1] IN ('succeeded', 'failed'), fromUnixTimestamp64Milli(s.times[-1], 'UTC'), NULL) AS finished_at,
-    if(s.states[-1] IN ('succeeded', 'failed'), s.bodies[-1], '') AS outcome
+    if(s.states[-1] IN ('succeeded', 'failed'), s.bodies[-1], '') AS outcome,
+    r.first AS body
 FROM
 (
     SELECT model, subject AS request, argMin(body, (step, ordinal)) AS first
