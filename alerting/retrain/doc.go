@@ -1,7 +1,7 @@
-// Package retrain owns the policy of asking for a new version of a model: on
-// lasting drift and on schedule, one request for one need, never more often
-// than the cool-down allows, and never because of wrong data.
+// Package retrain owns the decision to ask for a new version of a model: on a
+// drift that lasts and on a schedule, once per need, never before the cool-down
+// is over. Wrong data are no reason to retrain, so a drift waits while a hard
+// or soft fault of the same columns is open.
 //
-// It is pure: event time is a parameter, and equal inputs in equal order give
-// equal requests.
+// All times are event time. It reads no clock and does no I/O.
 package retrain
