@@ -35,33 +35,27 @@ func (p Parameters) Validate() error {
 	return nil
 }
 
-// Memory is what hard remembers between steps: the faults that have tripped,
-// sorted. The zero value remembers nothing.
+// Memory is what hard remembers between steps: the faults that have tripped
+// of late, sorted. The zero value remembers nothing.
 type Memory struct {
 	Faults []Tripped `json:"faults,omitempty"`
 }
 
-// Tripped is one fault that has tripped. One that has cleared is kept until
-// no row may be counted in its window any more, so that the same trips, read
-// again, do not open it anew.
+// Tripped is one fault that has tripped. Closed windows are asked about it
+// until it has been gone for the spec's late horizon.
 type Tripped struct {
-	Fault    schemas.Fault `json:"fault"`
-	Feature  string        `json:"feature,omitempty"`
-	Part     schemas.Part  `json:"part,omitempty"` // whose windows tell of it; 0 for any
-	Version  string        `json:"version,omitempty"`
-	Onset    int64         `json:"onset"`    // event time, Unix milliseconds
-	Detected int64         `json:"detected"` // event time of the row that tripped it
-	Last     int64         `json:"last"`     // start of the last window that tripped it
-	Share    float64       `json:"share"`    // of bad rows, by the last that told
-	Cleared  bool          `json:"cleared,omitempty"`
-	Clean    schemas.Part  `json:"clean,omitempty"` // where Part is 0: parts that had a clean window since Last
+	Fault   schemas.Fault `json:"fault"`
+	Feature string        `json:"feature,omitempty"`
+	Part    schemas.Part  `json:"part"` // whose windows tell of it
+	Version string        `json:"version,omitempty"`
+	Last    int64         `json:"last"` // start of the last window known to show it, Unix milliseconds
 }
 
 // maxFaults bounds the memory: what names that come from the events could make grow.
 const maxFaults = 4096
 
-func (f *Tripped) compare(fault schemas.Fault, feature string) int {
-	return cmp.Or(cmp.Compare(f.Fault, fault), cmp.Compare(f.Feature, feature))
+func (t *Tripped) compare(fault schemas.Fault, feature string) int {
+	return cmp.Or(cmp.Compare(t.Fault, fault), cmp.Compare(t.Feature, feature))
 }
 
 func (m *Memory) find(fault schemas.Fault, feature string) (int, bool) {
@@ -70,52 +64,30 @@ func (m *Memory) find(fault schemas.Fault, feature string) (int, bool) {
 	})
 }
 
-// Decide turns trips into findings, of windows open or closed. A fault of a
-// column opens with its first trip; further trips of it raise nothing new
-// unless they make it critical. Trips may be given again and in any order:
-// those of a window that has told already that the fault is gone are passed
-// over. m stays as it is.
+// Decide turns trips into findings of the windows they lie in, open or
+// closed: one for each trip. What a finding says of a window depends on that
+// window alone, so it does not matter in which order, how often or how late
+// trips are given; alerting makes incidents of them. m stays as it is.
 func Decide(trips []schemas.Trip, spec *schemas.Spec, p Parameters, m Memory) ([]detectors.Finding, Memory) {
 	next := Memory{Faults: slices.Clone(m.Faults)}
 	trips = slices.Clone(trips)
 	slices.SortStableFunc(trips, func(a, b schemas.Trip) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
+		return cmp.Or(cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 	})
 	var out []detectors.Finding
 	for i := range trips {
 		t := &trips[i]
 		at, known := next.find(t.Fault, t.Feature)
-		share := float64(t.Bad) / float64(max(1, t.Rows))
 		if !known {
 			if len(next.Faults) >= maxFaults {
 				continue
 			}
 			next.Faults = slices.Insert(next.Faults, at, Tripped{
-				Fault: t.Fault, Feature: t.Feature, Part: partOf(spec, t.Fault, t.Feature), Cleared: true, Last: t.WindowStart - 1,
+				Fault: t.Fault, Feature: t.Feature, Part: partOf(spec, t.Fault, t.Feature), Version: t.Version, Last: t.WindowStart,
 			})
 		}
-		f := &next.Faults[at]
-		switch {
-		case f.Cleared && t.WindowStart > f.Last:
-			*f = Tripped{
-				Fault: f.Fault, Feature: f.Feature, Part: f.Part, Version: t.Version,
-				Onset: t.Onset, Detected: t.Time, Last: t.WindowStart, Share: share,
-			}
-		case f.Cleared:
-			continue
-		default:
-			if t.WindowStart > f.Last {
-				f.Last, f.Clean = t.WindowStart, 0
-			}
-			if t.Onset < f.Onset {
-				f.Onset = t.Onset
-			}
-			if share <= f.Share || severity(share, p) == severity(f.Share, p) {
-				continue
-			}
-			f.Share = share
-		}
-		out = append(out, f.tripped(t, spec, share, p))
+		next.Faults[at].Last = max(next.Faults[at].Last, t.WindowStart)
+		out = append(out, tripped(t, spec, p))
 	}
 	return out, next
 }
@@ -147,20 +119,11 @@ func severity(share float64, p Parameters) schemas.Severity {
 	return schemas.SeverityWarning
 }
 
-// finding is what all findings of f have in common.
-func (f *Tripped) finding(state schemas.State, share float64, p Parameters) detectors.Finding {
-	out := detectors.Finding{
-		Fault: f.Fault, Severity: severity(share, p), State: state, Version: f.Version, Onset: f.Onset, Detected: f.Detected,
-		Effect: schemas.Effect{Share: &share},
-	}
-	if f.Feature != "" {
-		out.Columns = []string{f.Feature}
-	}
-	return out
-}
-
-func (f *Tripped) tripped(t *schemas.Trip, spec *schemas.Spec, share float64, p Parameters) detectors.Finding {
-	out := f.finding(schemas.StateError, share, p)
+// tripped is what a trip says of its window.
+func tripped(t *schemas.Trip, spec *schemas.Spec, p Parameters) detectors.Finding {
+	share := float64(t.Bad) / float64(max(1, t.Rows))
+	out := found(t.Fault, t.Feature, schemas.StateError, share, p)
+	out.Version, out.Onset, out.Detected = t.Version, t.Onset, t.Time
 	out.Start, out.End = t.WindowStart, t.WindowStart+spec.Window.Milliseconds()
 	out.Reason = t.Reason
 	detail := t.Reason
@@ -171,5 +134,14 @@ func (f *Tripped) tripped(t *schemas.Trip, spec *schemas.Spec, share float64, p 
 		Column: t.Feature, Statistic: "bad_rows", Value: float64(t.Bad), Rows: t.Rows, Detail: detail,
 		Window: schemas.Interval{Start: time.UnixMilli(t.Onset).UTC(), End: time.UnixMilli(t.Time).UTC()},
 	}}
+	return out
+}
+
+// found is what all findings of a fault have in common.
+func found(fault schemas.Fault, feature string, state schemas.State, share float64, p Parameters) detectors.Finding {
+	out := detectors.Finding{Fault: fault, Severity: severity(share, p), State: state, Effect: schemas.Effect{Share: &share}}
+	if feature != "" {
+		out.Columns = []string{feature}
+	}
 	return out
 }

@@ -20,51 +20,49 @@ type rowKey struct {
 // tally is how many rows of how many showed a fault.
 type tally struct{ bad, rows uint64 }
 
-// Judge looks for the open faults in a closed window: where less than
-// clear_share of at least min_rows rows, over all versions, show a fault, it
-// is gone, and forgotten after the spec's late horizon; where more do, it is
-// still there; with too few rows or coverage it is unknown. A window older
-// than the fault's last trip says nothing of it. Verdicts are given where any
-// row shows a fault, and for open faults. Windows of one part must come in
-// order, each once; parts share a memory. m stays as it is.
-//
-// A fault whose part is not known, as of an unparsable event, is gone once
-// both features and predictions have had a clean window, or the only one of
-// them that the spec knows.
-func Judge(w *detectors.Window, p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
+// Judge asks a closed window about the faults that have tripped of late. It
+// shows a fault where one of its rows tripped it, which tripped tells with
+// the event time of the first bad row, or
+// where at least clear_share of at least min_rows rows are bad; where fewer
+// are, it is measured ok; with too few rows or coverage it is unknown.
+// Verdicts are given where any row shows a fault, and for those that have
+// tripped. Windows of one part must come in order, each once; parts share a
+// memory. m stays as it is.
+func Judge(w *detectors.Window, tripped func(schemas.Fault, string) (onset int64, ok bool), p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
 	seen, err := tallies(w)
 	if err != nil {
 		return nil, nil, m, err
 	}
-	told := map[rowKey]bool{{}: true}
 	var next Memory
 	var verdicts []schemas.Verdict
 	var out []detectors.Finding
-	for i := range m.Faults {
-		f := m.Faults[i]
-		if f.Part != 0 && f.Part != w.Part || w.Start < f.Last {
+	told := map[rowKey]bool{}
+	for _, f := range m.Faults {
+		if f.Part != w.Part {
 			next.Faults = append(next.Faults, f)
 			continue
 		}
-		if f.Cleared {
-			if w.Start-f.Last <= horizon(w) {
-				next.Faults = append(next.Faults, f)
-			}
-			continue
-		}
 		key := rowKey{f.Fault, f.Feature}
-		if f.Fault == schemas.FaultExtraColumn || eventFault(f.Fault) {
+		if eventFault(f.Fault) {
 			key.feature = "" // counted over all names, in the windows of its part
 		}
-		got := seen[key]
 		told[key] = true
+		got := seen[key]
 		if key.feature == "" {
 			got.rows = max(got.rows, seen[rowKey{}].rows)
 		}
-		v, finding := f.step(w, got, p)
+		v, finding := f.judge(w, got, p)
+		if onset, ok := tripped(f.Fault, f.Feature); ok {
+			v.State, finding.State, finding.Onset = schemas.StateError, schemas.StateError, onset
+		}
 		verdicts = append(verdicts, v)
-		out = append(out, finding...)
-		next.Faults = append(next.Faults, f)
+		out = append(out, finding)
+		if finding.State == schemas.StateError {
+			f.Last = max(f.Last, w.Start)
+		}
+		if w.Start-f.Last <= horizon(w) {
+			next.Faults = append(next.Faults, f)
+		}
 	}
 	for key, got := range seen {
 		if got.bad == 0 || told[key] {
@@ -89,58 +87,34 @@ func horizon(w *detectors.Window) int64 {
 	return (w.Spec.Spec.LateHorizon + w.Spec.Spec.Window).Milliseconds()
 }
 
-// step judges an open fault by what a closed window shows of it.
-func (f *Tripped) step(w *detectors.Window, got tally, p Parameters) (schemas.Verdict, []detectors.Finding) {
+// judge says what a closed window shows of a fault.
+func (f *Tripped) judge(w *detectors.Window, got tally, p Parameters) (schemas.Verdict, detectors.Finding) {
 	share := 0.0
 	if got.rows > 0 {
 		share = float64(got.bad) / float64(got.rows)
 	}
-	state, reason := schemas.StateError, fmt.Sprintf("%d of %d rows show it", got.bad, got.rows)
+	reason := fmt.Sprintf("%d of %d rows show it", got.bad, got.rows)
+	state := schemas.StateError
 	switch {
-	case got.rows == 0 || got.rows < p.MinRows && share < p.ClearShare:
-		state, reason = schemas.StateUnknown, fmt.Sprintf("too few rows: %d of %d", got.rows, p.MinRows)
-	case w.Coverage < p.MinCoverage && share < p.ClearShare:
+	case w.Coverage < p.MinCoverage:
 		state, reason = schemas.StateUnknown, fmt.Sprintf("only %.0f %% of the partitions delivered", 100*w.Coverage)
+	case got.rows < p.MinRows:
+		state, reason = schemas.StateUnknown, fmt.Sprintf("too few rows: %d of %d", got.rows, p.MinRows)
 	case share < p.ClearShare:
-		f.Clean |= w.Part
-		if f.Part != 0 || f.Clean&wanted(w) == wanted(w) {
-			state = schemas.StateOK
-			f.Cleared, f.Last = true, w.Start
-		} else {
-			state, reason = schemas.StateUnknown, "the events of other parts have not told yet"
-		}
-	default:
-		f.Clean, f.Share = 0, share
+		state = schemas.StateOK
 	}
 	v := verdict(w, f.Fault, f.Feature, got, state, p)
 	v.Reason = reason
-	if state == schemas.StateUnknown {
-		share = f.Share
-	}
-	out := f.finding(state, share, p)
-	out.Start, out.End, out.Reason = w.Start, w.End, reason
+	out := found(f.Fault, f.Feature, state, share, p)
+	out.Version, out.Start, out.End, out.Reason = f.Version, w.Start, w.End, reason
+	out.Onset, out.Detected = w.Start, w.End
 	if state != schemas.StateUnknown {
 		out.Evidence = []schemas.Evidence{{
 			Column: f.Feature, Statistic: "bad_rows", Value: float64(got.bad), Rows: got.rows, Detail: reason,
 			Window: schemas.Interval{Start: time.UnixMilli(w.Start).UTC(), End: time.UnixMilli(w.End).UTC()},
 		}}
 	}
-	return v, []detectors.Finding{out}
-}
-
-// wanted lists the parts that must have had a clean window before a fault of
-// no known part is gone.
-func wanted(w *detectors.Window) schemas.Part {
-	var has schemas.Part
-	if w.Spec != nil {
-		for i := range w.Spec.Spec.Columns {
-			has |= w.Spec.Spec.Columns[i].Role.Part()
-		}
-	}
-	if both := has & (schemas.PartFeatures | schemas.PartPrediction); both != 0 {
-		return both
-	}
-	return w.Part
+	return v, out
 }
 
 func verdict(w *detectors.Window, fault schemas.Fault, feature string, got tally, state schemas.State, p Parameters) schemas.Verdict {

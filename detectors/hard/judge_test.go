@@ -15,16 +15,17 @@ import (
 
 // life follows one model through trips and closed windows.
 type life struct {
-	t      *testing.T
-	spec   *schemas.SpecRecord
-	memory hard.Memory
-	p      hard.Parameters
+	t       *testing.T
+	spec    *schemas.SpecRecord
+	memory  hard.Memory
+	p       hard.Parameters
+	tripped map[string]bool // fault, feature and start of the window
 }
 
 func newLife(t *testing.T) *life {
 	s := testSpec()
 	s.Spec.Window, s.Spec.LateHorizon = time.Second, 10*time.Second
-	return &life{t: t, spec: s, p: hard.DefaultParameters()}
+	return &life{t: t, spec: s, p: hard.DefaultParameters(), tripped: map[string]bool{}}
 }
 
 func brief(all []detectors.Finding) string {
@@ -50,6 +51,9 @@ func (l *life) keep(m hard.Memory) {
 
 func (l *life) trips(want string, trips ...schemas.Trip) []detectors.Finding {
 	l.t.Helper()
+	for _, t := range trips {
+		l.tripped[fmt.Sprint(t.Fault, t.Feature, t.WindowStart)] = true
+	}
 	findings, m := hard.Decide(trips, &l.spec.Spec, l.p, l.memory)
 	l.keep(m)
 	if got := brief(findings); got != want {
@@ -92,7 +96,9 @@ func (l *life) window(part schemas.Part, start int64, rows uint64, counts map[st
 
 func (l *life) close(w *detectors.Window, want string) []schemas.Verdict {
 	l.t.Helper()
-	verdicts, findings, m, err := hard.Judge(w, l.p, l.memory)
+	verdicts, findings, m, err := hard.Judge(w, func(fault schemas.Fault, feature string) (int64, bool) {
+		return w.Start + 100, l.tripped[fmt.Sprint(fault, feature, w.Start)]
+	}, l.p, l.memory)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -125,10 +131,9 @@ func TestLifeOfAWrongType(t *testing.T) {
 		len(f.Evidence) != 1 || f.Evidence[0].Value != 5 || f.Evidence[0].Detail != "not a number: x" {
 		t.Errorf("%+v", f)
 	}
-	l.trips("", first)                                           // read again
-	l.trips("", trip(schemas.FaultWrongType, "age", 2000, 5, 5)) // goes on
-	l.close(l.window(features, 1000, 100, nil), "")              // older than the last trip
-	l.close(l.window(prediction, 3000, 100, nil), "")            // another part
+	l.trips("wrong_type error critical [age]", first) // read again: the same is said
+	l.close(l.window(features, 1000, 1000, map[string]uint64{"age bad": 5}), "wrong_type error warning [age]")
+	l.close(l.window(prediction, 2000, 100, nil), "") // another part
 	l.close(l.window(features, 2000, 100, map[string]uint64{"age bad": 3}), "wrong_type error warning [age]")
 	l.close(l.window(features, 3000, 20, nil), "wrong_type unknown warning [age]")
 	half := l.window(features, 4000, 100, nil)
@@ -138,29 +143,31 @@ func TestLifeOfAWrongType(t *testing.T) {
 	if len(verdicts) != 1 || verdicts[0].State != schemas.StateOK || verdicts[0].Channel != "wrong_type" || verdicts[0].Role != schemas.RoleFeature || verdicts[0].Effect != .009 {
 		t.Errorf("%+v", verdicts)
 	}
-	l.close(l.window(features, 6000, 100, nil), "")
-	l.trips("", first) // of a window that has told
-	l.trips("wrong_type error critical [age]", trip(schemas.FaultWrongType, "age", 7000, 5, 5))
-	l.close(l.window(features, 7000, 1000, nil), "wrong_type ok warning [age]")
-	l.close(l.window(features, 20_000, 1000, nil), "")
+	l.close(l.window(features, 6000, 100, nil), "wrong_type ok warning [age]")
+	l.close(l.window(features, 20_000, 1000, nil), "wrong_type ok warning [age]")
 	if len(l.memory.Faults) > 0 {
 		t.Errorf("remembered after the late horizon: %+v", l.memory)
 	}
 }
 
-func TestItGetsWorse(t *testing.T) {
-	l := newLife(t)
-	l.trips("wrong_type error warning [age]", trip(schemas.FaultWrongType, "age", 0, 10, 400))
-	l.trips("", trip(schemas.FaultWrongType, "age", 1000, 10, 300))
-	l.trips("wrong_type error critical [age]", trip(schemas.FaultWrongType, "age", 2000, 10, 50))
-}
-
-func TestTripsInAnyOrder(t *testing.T) {
-	a, b := trip(schemas.FaultWrongType, "age", 0, 5, 5), trip(schemas.FaultWrongType, "age", 1000, 5, 5)
-	l := newLife(t)
-	found := l.trips("wrong_type error critical [age]", b, a)
-	if found[0].Onset != 100 {
-		t.Errorf("onset %d", found[0].Onset)
+// What closed windows say does not depend on whether a later trip is known
+// already.
+func TestALaterTripChangesNothingBefore(t *testing.T) {
+	first, later := trip(schemas.FaultWrongType, "age", 0, 5, 5), trip(schemas.FaultWrongType, "age", 3000, 5, 5)
+	bad, ok := "wrong_type error warning [age]", "wrong_type ok warning [age]"
+	for _, early := range []bool{false, true} {
+		l := newLife(t)
+		l.trips("wrong_type error critical [age]", first)
+		if early {
+			l.trips("wrong_type error critical [age]", later)
+		}
+		l.close(l.window(features, 0, 1000, map[string]uint64{"age bad": 5}), bad)
+		l.close(l.window(features, 1000, 100, nil), ok)
+		l.close(l.window(features, 2000, 100, nil), ok)
+		if !early {
+			l.trips("wrong_type error critical [age]", later)
+		}
+		l.close(l.window(features, 3000, 1000, map[string]uint64{"age bad": 5}), bad)
 	}
 }
 
@@ -179,6 +186,7 @@ func TestEveryFaultClears(t *testing.T) {
 	f(schemas.FaultExtraColumn, "nickname", "nickname", features, "extra_column")
 	f(schemas.FaultDuplicates, "prediction", "prediction", prediction, "duplicates")
 	f(schemas.FaultLateData, "features", "features", features, "late_data")
+	f(schemas.FaultUnparsable, "features", "features", features, "unparsable")
 }
 
 func TestExtraColumnsClearTogether(t *testing.T) {
@@ -187,17 +195,6 @@ func TestExtraColumnsClearTogether(t *testing.T) {
 	l.trips(both, trip(schemas.FaultExtraColumn, "a", 0, 5, 5), trip(schemas.FaultExtraColumn, "b", 0, 5, 5))
 	l.close(l.window(features, 0, 100, map[string]uint64{"extra_column": 100}), both)
 	l.close(l.window(features, 1000, 100, nil), "extra_column ok warning [a]; extra_column ok warning [b]")
-}
-
-// An event that cannot be read belongs to no part, so one part's clean window
-// does not speak for the others.
-func TestUnparsableClearsWithAllParts(t *testing.T) {
-	l := newLife(t)
-	l.trips("unparsable error critical []", trip(schemas.FaultUnparsable, "", 0, 5, 5))
-	l.close(l.window(prediction, 0, 100, nil), "unparsable unknown critical []")
-	l.close(l.window(features, 0, 100, map[string]uint64{"unparsable": 100}), "unparsable error critical []")
-	l.close(l.window(features, 1000, 100, nil), "unparsable unknown critical []")
-	l.close(l.window(prediction, 1000, 100, nil), "unparsable ok warning []")
 }
 
 func TestVerdictWithoutAFault(t *testing.T) {
@@ -217,7 +214,7 @@ func TestCountsThatDoNotAddUpAreAnError(t *testing.T) {
 	l := newLife(t)
 	w := l.window(features, 0, 100, nil)
 	w.Entries[1].Rows++
-	if _, _, _, err := hard.Judge(w, l.p, l.memory); err == nil || !strings.Contains(err.Error(), "feature age") {
+	if _, _, _, err := hard.Judge(w, nil, l.p, l.memory); err == nil || !strings.Contains(err.Error(), "feature age") {
 		t.Errorf("got %v", err)
 	}
 }

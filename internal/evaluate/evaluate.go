@@ -46,8 +46,9 @@ type Windows interface {
 // Signals reads what tells that there is something to do.
 type Signals interface {
 	Progress(ctx context.Context) ([]schemas.Progress, error)
-	// Trips lists trips that were stored of late; it may repeat itself.
-	Trips(ctx context.Context) ([]schemas.Trip, error)
+	// Trips lists the trips that were stored since a moment, and the moment
+	// to ask from the next time; it may repeat itself.
+	Trips(ctx context.Context, since time.Time) ([]schemas.Trip, time.Time, error)
 }
 
 // Journal keeps decisions.
@@ -152,29 +153,57 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading progress: %w", err)
 	}
+	models := e.owned()
+	since := e.deps.Now()
+	for _, m := range models {
+		if m.state == nil {
+			if err := m.load(ctx); err != nil {
+				return fmt.Errorf("reading the state of %s: %w", m.Name, err)
+			}
+		}
+		if m.tripsSince.Before(since) {
+			since = m.tripsSince
+		}
+	}
 	// Trips after progress: all that tripped before a mark is seen with it.
-	trips, err := e.deps.Signals.Trips(ctx)
+	trips, next, err := e.deps.Signals.Trips(ctx, since)
 	if err != nil {
 		return fmt.Errorf("reading trips: %w", err)
 	}
-	for _, m := range e.deps.Models() {
-		if !e.deps.Owns(m.Name) {
-			delete(e.models, m.Name)
-			continue
-		}
-		own := e.models[m.Name]
-		if own == nil {
-			own = &model{e: e}
-			e.models[m.Name] = own
-		}
-		own.Model = m
-		if err := own.evaluate(ctx, progress, trips); err != nil {
+	for _, m := range models {
+		if err := m.evaluate(ctx, progress, trips); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
 			e.deps.Stats.Errors.Add(1)
 			e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")
-			own.state = nil // read again what was decided
+			m.state = nil // read again what was decided
+			continue
 		}
+		m.tripsSince = next
 	}
 	return nil
+}
+
+// owned returns the models that this replica owns, by name, and forgets what
+// it knew of the others.
+func (e *Evaluator) owned() []*model {
+	known := e.models
+	e.models = map[string]*model{}
+	var out []*model
+	for _, m := range e.deps.Models() {
+		if len(m.Specs) == 0 || !e.deps.Owns(m.Name) {
+			continue
+		}
+		own := known[m.Name]
+		if own == nil {
+			own = &model{e: e}
+		}
+		own.Model = m
+		e.models[m.Name] = own
+		out = append(out, own)
+	}
+	return out
 }
 
 // parameters is what every decision of a step rests on; it is recorded with it.
@@ -188,8 +217,8 @@ type parameters struct {
 
 // inputs is what a step has read.
 type inputs struct {
-	Windows []judged `json:"windows,omitempty"`
-	Trips   []string `json:"trips,omitempty"`
+	Windows []judged  `json:"windows,omitempty"`
+	Trips   []tripped `json:"trips,omitempty"`
 }
 
 // judged is one window as it was read.

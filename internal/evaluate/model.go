@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/modelwatch/modelwatch/alerting"
@@ -23,25 +22,43 @@ import (
 // model is one model that this replica owns.
 type model struct {
 	Model
-	e       *Evaluator
-	step    uint64 // the last one that counts
-	state   *state // after it; nil when it is to be read
-	revised time.Time
+	e          *Evaluator
+	step       uint64    // the last one that counts
+	state      *state    // after it; nil when it is to be read
+	tripsSince time.Time // trips stored before it are taken in
+	revised    time.Time // when revised windows were last looked for
 }
+
+// skew is by how much the clocks of replicas and servers may differ.
+const skew = 10 * time.Minute
 
 // state is all that decisions about a model remember. It is written with each
 // step, and nothing else is remembered.
 type state struct {
-	Next    map[string]int64   `json:"next"` // by part: the start of the next window to judge
-	Empty   map[string]int     `json:"empty,omitempty"`
-	Tripped map[int64][]string `json:"tripped,omitempty"` // by window: trips that were taken in
-	Pairs   map[int64]pair     `json:"pairs,omitempty"`   // windows of which one part of two was judged
-	Hard    hard.Memory        `json:"hard"`
-	Soft    soft.Memory        `json:"soft"`
-	Drift   drift.Memory       `json:"drift"`
-	Alerts  *alerting.State    `json:"alerts"`
-	Retrain *retrain.State     `json:"retrain"`
-	Parts   schemas.Part       `json:"parts"` // that were ever delivered
+	Next    map[string]int64    `json:"next"` // by part: the start of the next window to judge
+	Empty   map[string]int      `json:"empty,omitempty"`
+	Tripped map[int64][]tripped `json:"tripped,omitempty"` // by window: trips that were taken in
+	Pairs   map[int64]pair      `json:"pairs,omitempty"`   // windows of which one part of two was judged
+	Hard    hard.Memory         `json:"hard"`
+	Soft    soft.Memory         `json:"soft"`
+	Drift   drift.Memory        `json:"drift"`
+	Alerts  *alerting.State     `json:"alerts"`
+	Retrain *retrain.State      `json:"retrain"`
+	Labels  uint64              `json:"labels,omitempty"` // judged since the last request
+	Parts   schemas.Part        `json:"parts"`            // that were ever delivered
+}
+
+// tripped is a trip that was taken in.
+type tripped struct {
+	Fault   schemas.Fault `json:"fault"`
+	Feature string        `json:"feature"`
+	Version string        `json:"version"`
+	Onset   int64         `json:"onset"`
+	Offset  int64         `json:"offset"`
+}
+
+func trippedBy(t *schemas.Trip) tripped {
+	return tripped{t.Fault, t.Feature, t.Version, t.Onset, t.Offset}
 }
 
 // pair is what the comparison of features with predictions waits for.
@@ -54,7 +71,7 @@ type pair struct {
 
 func newState() *state {
 	return &state{
-		Next: map[string]int64{}, Empty: map[string]int{}, Tripped: map[int64][]string{}, Pairs: map[int64]pair{},
+		Next: map[string]int64{}, Empty: map[string]int{}, Tripped: map[int64][]tripped{}, Pairs: map[int64]pair{},
 		Alerts: &alerting.State{}, Retrain: &retrain.State{},
 	}
 }
@@ -70,14 +87,6 @@ type ref struct {
 
 // evaluate takes the model one step on, if there is anything to decide.
 func (m *model) evaluate(ctx context.Context, progress []schemas.Progress, trips []schemas.Trip) error {
-	if len(m.Specs) == 0 {
-		return nil
-	}
-	if m.state == nil {
-		if err := m.load(ctx); err != nil {
-			return err
-		}
-	}
 	news := m.newTrips(trips)
 	due, err := m.due(ctx, progress)
 	if err != nil {
@@ -103,8 +112,9 @@ func (m *model) load(ctx context.Context) error {
 		return fmt.Errorf("reading the last step: %w", err)
 	}
 	st := newState()
-	m.step = 0
+	m.step, m.tripsSince = 0, time.Time{}
 	if last != nil {
+		m.tripsSince = last.At.Add(-skew)
 		if err := json.Unmarshal(last.State, st); err != nil {
 			return fmt.Errorf("reading the state of step %d: %w", last.Step, err)
 		}
@@ -114,8 +124,8 @@ func (m *model) load(ctx context.Context) error {
 	return nil
 }
 
-// newTrips returns the trips of the model that were not taken in before, one
-// of each fault, feature and window: the one of the earliest onset.
+// newTrips returns the trips of the model that were not taken in before, in
+// order of event time.
 func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 	var out []schemas.Trip
 	for _, t := range trips {
@@ -123,18 +133,15 @@ func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 		if t.Model != m.Name || rec == nil || m.specAt(t.WindowStart).Seq != t.SpecSeq {
 			continue
 		}
-		if slices.Contains(m.state.Tripped[t.WindowStart], tripKey(&t)) {
-			continue
+		if !slices.Contains(m.state.Tripped[t.WindowStart], trippedBy(&t)) {
+			out = append(out, t)
 		}
-		out = append(out, t)
 	}
-	slices.SortFunc(out, func(a, b schemas.Trip) int {
-		return cmp.Or(cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(tripKey(&a), tripKey(&b)), cmp.Compare(a.Onset, b.Onset), cmp.Compare(a.Offset, b.Offset))
+	slices.SortStableFunc(out, func(a, b schemas.Trip) int {
+		return cmp.Or(cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 	})
-	return slices.CompactFunc(out, func(a, b schemas.Trip) bool { return a.WindowStart == b.WindowStart && tripKey(&a) == tripKey(&b) })
+	return out
 }
-
-func tripKey(t *schemas.Trip) string { return string(t.Fault) + "/" + t.Feature }
 
 // due lists the windows that are closed and not judged yet, in order of their end.
 func (m *model) due(ctx context.Context, progress []schemas.Progress) ([]ref, error) {
@@ -222,6 +229,7 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	if !won {
 		m.e.deps.Stats.Lost.Add(1)
 		m.state = nil // another replica decided this step; go on from there
+		m.e.Nudge()
 		return nil
 	}
 	m.state, m.step = d.state, step.Step
@@ -297,8 +305,8 @@ func (d *decision) tell(in alerting.Input) {
 func (d *decision) trips(trips []schemas.Trip) {
 	bySpec := map[uint64][]schemas.Trip{}
 	for _, t := range trips {
-		d.state.Tripped[t.WindowStart] = append(d.state.Tripped[t.WindowStart], tripKey(&t))
-		d.inputs.Trips = append(d.inputs.Trips, tripKey(&t)+"@"+t.Version+"@"+strconv.FormatInt(t.Offset, 10))
+		d.state.Tripped[t.WindowStart] = append(d.state.Tripped[t.WindowStart], trippedBy(&t))
+		d.inputs.Trips = append(d.inputs.Trips, trippedBy(&t))
 		bySpec[t.SpecSeq] = append(bySpec[t.SpecSeq], t)
 	}
 	for i := range d.m.Specs {
@@ -380,7 +388,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	if revised {
 		memory = memories{} // a revision never rewrites what is remembered
 	}
-	verdicts, findings, memory, err := d.m.detect(w, memory, revised)
+	verdicts, findings, memory, err := d.detect(w, memory, revised)
 	if err != nil {
 		return fmt.Errorf("judging the %s window of %s: %w", r.part, time.UnixMilli(r.start).UTC().Format(time.RFC3339), err)
 	}
@@ -395,6 +403,9 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	}
 	d.state.Hard, d.state.Soft, d.state.Drift = memory.hard, memory.soft, memory.drift
 	d.state.Parts |= r.part
+	if r.part == schemas.PartLabel {
+		d.state.Labels += soft.Rows(w)
+	}
 	in.Findings = append(in.Findings, d.compare(w)...)
 	d.tell(in)
 	d.ask(r)
@@ -426,11 +437,22 @@ func (d *decision) ask(r *ref) {
 			open = append(open, i)
 		}
 	}
-	requests, messages := d.state.Retrain.Step(retrain.Input{
-		Model: d.m.Name, At: r.end, Window: r.spec.Spec.Window, Baseline: r.spec.Spec.Baseline, Incidents: open,
+	data := schemas.RetrainData{To: time.UnixMilli(r.end).UTC(), Labels: d.state.Labels}
+	version := ""
+	for _, i := range open {
+		if data.From.IsZero() || i.Onset.Before(data.From) {
+			data.From = i.Onset
+		}
+		version = cmp.Or(version, i.Version)
+	}
+	asked := d.state.Retrain.Step(retrain.Input{
+		Model: d.m.Name, Version: version, At: data.To, Incidents: open, Data: data, Baseline: r.spec.Spec.Baseline,
 	}, d.m.Retrain)
-	d.requests = append(d.requests, requests...)
-	d.outbox = append(d.outbox, messages...)
+	if len(asked.Requests) > 0 {
+		d.state.Labels = 0
+	}
+	d.requests = append(d.requests, asked.Requests...)
+	d.outbox = append(d.outbox, asked.Messages...)
 }
 
 // forget drops what no later window can ask for.
@@ -503,6 +525,19 @@ func (d *decision) revise(ctx context.Context, again []WindowID) error {
 	return nil
 }
 
+// onset tells of the trips of a window which of them began first, by fault
+// and feature.
+func (s *state) onset(start int64) func(schemas.Fault, string) (int64, bool) {
+	return func(fault schemas.Fault, feature string) (first int64, ok bool) {
+		for _, t := range s.Tripped[start] {
+			if t.Fault == fault && t.Feature == feature && (!ok || t.Onset < first) {
+				first, ok = t.Onset, true
+			}
+		}
+		return first, ok
+	}
+}
+
 // memories is what the detectors remember between windows.
 type memories struct {
 	hard  hard.Memory
@@ -512,8 +547,8 @@ type memories struct {
 
 // detect runs the detectors over one window. A revised window is judged by
 // itself: one that is outside is an error at once.
-func (m *model) detect(w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
-	cfg := m.e.cfg
+func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
+	cfg := d.m.e.cfg
 	if revised {
 		cfg.Soft.Windows, cfg.Drift.Windows = 1, 1
 	}
@@ -523,7 +558,7 @@ func (m *model) detect(w *detectors.Window, memory memories, revised bool) ([]sc
 		verdicts = append(verdicts, v...)
 		findings = append(findings, f...)
 	}
-	v, f, hm, err := hard.Judge(w, cfg.Hard, memory.hard)
+	v, f, hm, err := hard.Judge(w, d.state.onset(w.Start), cfg.Hard, memory.hard)
 	if err != nil {
 		return nil, nil, memory, err
 	}

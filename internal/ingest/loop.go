@@ -178,7 +178,7 @@ func (l *Loop) reject(ctx context.Context, model, reason string, fault schemas.F
 	r := &l.record
 	l.deps.Stats.Rejected.Add(1)
 	l.deps.Stats.Reasons.Add(reason, 1)
-	if spec, start := l.asm.Reject(model, reason, fault, part, r.Timestamp); spec != nil {
+	if spec, part, start := l.asm.Reject(model, reason, fault, part, r.Timestamp); spec != nil {
 		l.checker(spec).Reject(hard.Reject{
 			Fault: fault, Part: part, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: string(r.Value[:min(len(r.Value), 256)]), Reason: detail,
 		})

@@ -314,12 +314,13 @@ func (a *Assembler) mark(model string, p schemas.Part) *mark {
 
 // Reject counts an event that cannot be used. model is "" where it could not
 // be told, part 0 where it is not known or there are several; ts is the
-// record's timestamp, in whose window it is counted. It returns that window
-// and its spec, nil where no model is at fault.
-func (a *Assembler) Reject(model, reason string, fault schemas.Fault, part schemas.Part, ts int64) (spec *schemas.SpecRecord, window int64) {
+// record's timestamp, in whose window it is counted. It returns where it
+// was counted: the spec, nil where no model is at fault, the part and the
+// window's start.
+func (a *Assembler) Reject(model, reason string, fault schemas.Fault, part schemas.Part, ts int64) (*schemas.SpecRecord, schemas.Part, int64) {
 	a.rejected[reason]++
 	if fault == "" || a.models.byName[model] == nil {
-		return nil, 0
+		return nil, 0, 0
 	}
 	st := a.of(model)
 	if part.String() == "" {
@@ -332,7 +333,7 @@ func (a *Assembler) Reject(model, reason string, fault schemas.Fault, part schem
 	c := st.model.at(t)
 	g := st.group(groupKey{c, part, 0, c.start(t)})
 	g.fault(fault, 1)
-	return c.record, g.window
+	return c.record, part, g.window
 }
 
 // leading is the first part of the model that was delivered here; features

@@ -1,0 +1,310 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/internal/bus"
+	"github.com/modelwatch/modelwatch/internal/config"
+	"github.com/modelwatch/modelwatch/internal/evaluate"
+	"github.com/modelwatch/modelwatch/internal/ingest"
+	"github.com/modelwatch/modelwatch/internal/store"
+	"github.com/modelwatch/modelwatch/internal/telemetry"
+	"github.com/modelwatch/modelwatch/internal/web"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// App is the service.
+type App struct {
+	settings config.Settings
+	version  string
+	log      zerolog.Logger
+
+	kafka     *consumers.Client
+	group     *consumers.Group
+	store     *store.Store
+	bus       *bus.Bus
+	outbox    *bus.Outbox
+	registry  *registry
+	reading   *reading
+	evaluator *evaluate.Evaluator
+	web       *web.Server
+
+	reads     ingest.Stats
+	judges    evaluate.Stats
+	kafkaRead consumers.Stats
+
+	migrated atomic.Bool
+	loaded   atomic.Bool
+	mu       sync.Mutex
+	problems error // of the monitor files as they are now
+	files    string
+}
+
+// New builds the service from settings whose servers all have addresses (see
+// StartServers). It starts nothing and waits for nobody.
+func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
+	a := &App{settings: s, version: version, log: log}
+	kafka, err := kafkaConfig(s.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	if a.kafka, err = consumers.NewClient(kafka, &a.kafkaRead, component(log, "consumers")); err != nil {
+		return nil, fmt.Errorf("preparing Kafka: %w", err)
+	}
+	sc := store.DefaultConfig()
+	sc.Addr, sc.Database, sc.Cluster, sc.Program = s.ClickHouse.Addr, s.ClickHouse.Database, s.ClickHouse.Cluster, version
+	sc.Password = s.ClickHouse.Password.Reveal()
+	if s.ClickHouse.User != "" {
+		sc.User = s.ClickHouse.User
+	}
+	if sc.TLS, err = s.ClickHouse.TLS.Config(); err != nil {
+		return nil, fmt.Errorf("preparing ClickHouse: %w", err)
+	}
+	if a.store, err = store.Open(sc, component(log, "store")); err != nil {
+		return nil, err
+	}
+	bc := bus.DefaultConfig()
+	bc.URL, bc.CredsFile, bc.Replicas = s.NATS.URL, s.NATS.CredsFile, s.NATS.Replicas
+	if bc.TLS, err = s.NATS.TLS.Config(); err != nil {
+		return nil, fmt.Errorf("preparing NATS: %w", err)
+	}
+	if a.bus, err = bus.Open(bc, component(log, "bus")); err != nil {
+		return nil, err
+	}
+	a.outbox = bus.NewOutbox(a.bus, a.store)
+	a.registry = newRegistry(a.store, component(log, "registry"))
+	a.group = consumers.NewGroup(a.kafka, nil)
+	a.evaluator = evaluate.New(a.evaluateConfig(), a.evaluateDeps())
+	a.reading = &reading{
+		client: a.kafka, store: a.store, registry: a.registry, letters: consumers.NewDeadLetters(a.kafka),
+		stats: &a.reads, wrote: a.evaluator.Nudge, log: component(log, "ingest"),
+	}
+	if err := a.buildWeb(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func component(log zerolog.Logger, name string) zerolog.Logger {
+	return log.With().Str("component", name).Logger()
+}
+
+func kafkaConfig(k config.Kafka) (consumers.Config, error) {
+	c := consumers.DefaultConfig()
+	c.Brokers, c.Group = k.Brokers, k.Group
+	if k.Isolation == "read_uncommitted" {
+		c.Isolation = consumers.ReadUncommitted
+	}
+	if k.SASL != nil {
+		c.SASL = consumers.SASL{Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal()}
+	}
+	var err error
+	if c.TLS, err = k.TLS.Config(); err != nil {
+		return c, fmt.Errorf("preparing Kafka: %w", err)
+	}
+	return c, nil
+}
+
+func (a *App) evaluateConfig() evaluate.Config {
+	c := evaluate.DefaultConfig()
+	host, _ := os.Hostname()
+	c.Writer = host + "/" + strconv.Itoa(os.Getpid()) + "/" + uuid.NewString()[:8]
+	return c
+}
+
+func (a *App) evaluateDeps() evaluate.Deps {
+	judges := &judgeStore{Store: a.store, revised: map[string]store.Cursor{}}
+	own := &owner{a.group, a.registry}
+	return evaluate.Deps{
+		Windows: judges, Signals: judges, Journal: a.store,
+		Models: a.registry.models, Baseline: a.registry.baseline, Owns: own.owns, Partitions: own.partitions,
+		Decided: a.outbox.Nudge, Now: time.Now, Stats: &a.judges, Log: component(a.log, "evaluate"),
+	}
+}
+
+func (a *App) buildWeb() error {
+	metrics, err := telemetry.NewMetrics(a.version)
+	if err != nil {
+		return fmt.Errorf("preparing metrics: %w", err)
+	}
+	if err := a.measure(metrics); err != nil {
+		return fmt.Errorf("preparing metrics: %w", err)
+	}
+	h := a.settings.HTTP
+	c := web.Config{Listen: h.Listen, Token: h.Token.Reveal()}
+	if h.TLS != nil {
+		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
+	}
+	a.web, err = web.New(c, web.Deps{
+		Store: a.store, Monitors: a.registry.list, Ready: a.Ready, Lag: a.lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
+	})
+	return err
+}
+
+// Addr is where pages and API are served, "" before Run listens.
+func (a *App) Addr() string { return a.web.Addr() }
+
+// Run serves until ctx ends. It starts what others rely on first and stops it
+// last. A server that is away at the start is waited for.
+func (a *App) Run(ctx context.Context) error {
+	defer a.kafka.Close()
+	pages := errgroup.Group{}
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	pages.Go(func() error { return a.web.Run(serving) })
+	err := a.work(ctx)
+	stopServing()
+	return errors.Join(err, pages.Wait(), a.bus.Close(), a.store.Close())
+}
+
+// work is everything but the pages.
+func (a *App) work(ctx context.Context) error {
+	if err := a.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	// Each layer runs until those above it have stopped.
+	var layers []func(context.Context) error
+	layers = append(layers, a.outbox.Run, a.evaluator.Run, func(ctx context.Context) error { return a.group.Run(ctx, a.reading.serve) })
+	g := errgroup.Group{}
+	top, failed := errgroup.WithContext(ctx)
+	var stops []context.CancelFunc
+	for _, run := range layers[:2] {
+		layer, stop := context.WithCancel(context.WithoutCancel(ctx))
+		stops = append(stops, stop)
+		g.Go(func() error { return run(layer) })
+	}
+	top.Go(func() error { return layers[2](failed) })
+	top.Go(func() error { return a.registry.watch(failed) })
+	top.Go(func() error { return a.watchMonitors(failed) })
+	err := top.Wait()
+	for _, stop := range slices.Backward(stops) {
+		stop()
+	}
+	return errors.Join(err, g.Wait())
+}
+
+// prepare migrates the store and loads the monitors, waiting for servers that
+// are away.
+func (a *App) prepare(ctx context.Context) error {
+	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
+		err := a.store.Migrate(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || !store.Retryable(err) {
+			return fmt.Errorf("migrating the database: %w", err)
+		}
+		a.log.Warn().Err(err).Dur("retry_in", wait).Msg("waiting for ClickHouse")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	a.migrated.Store(true)
+	return a.Reload(ctx)
+}
+
+// Reload reads the monitor files and puts them in force, all or none: if one
+// is unsound, what was in force stays so, and the error says what is wrong.
+func (a *App) Reload(ctx context.Context) error {
+	monitors, err := config.Monitors(a.settings.Monitors)
+	a.mu.Lock()
+	a.problems = err
+	a.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("reading monitors: %w", err)
+	}
+	byModel := make(map[string]*config.Monitor, len(monitors))
+	for i := range monitors {
+		byModel[monitors[i].Model] = &monitors[i]
+	}
+	if err := a.registry.set(ctx, byModel); err != nil {
+		return err
+	}
+	a.group.SetTopics(a.registry.topics())
+	a.loaded.Store(true)
+	a.log.Info().Int("monitors", len(monitors)).Strs("models", slices.Sorted(maps.Keys(byModel))).Msg("monitors in force")
+	return nil
+}
+
+// watchMonitors reloads when the monitor files have changed.
+func (a *App) watchMonitors(ctx context.Context) error {
+	for {
+		now := a.fingerprint()
+		if a.files == "" {
+			a.files = now
+		}
+		if now != a.files {
+			a.files = now
+			if err := a.Reload(ctx); err != nil && ctx.Err() == nil {
+				a.log.Error().Err(err).Msg("the changed monitors are not put in force; the old ones stay")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// fingerprint tells one state of the monitors' folder, baselines included,
+// from another.
+func (a *App) fingerprint() string {
+	var out []byte
+	_ = filepath.WalkDir(a.settings.Monitors, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if i, err := d.Info(); err == nil {
+			out = fmt.Appendf(out, "%s %d %d\n", path, i.Size(), i.ModTime().UnixNano())
+		}
+		return nil
+	})
+	return "files:" + strconv.FormatUint(schemas.Hash(out), 16)
+}
+
+// Ready tells, check by check, what keeps the service from being ready.
+func (a *App) Ready() map[string]error {
+	checks := map[string]error{}
+	say := func(name string, ok bool, why string) {
+		checks[name] = nil
+		if !ok {
+			checks[name] = errors.New(why)
+		}
+	}
+	say("migrations", a.migrated.Load(), "the database is not migrated yet")
+	a.mu.Lock()
+	problems := a.problems
+	a.mu.Unlock()
+	checks["monitors"] = problems
+	if problems == nil {
+		say("monitors", a.loaded.Load(), "the monitors are not loaded yet")
+	}
+	m := a.group.Snapshot()
+	say("assignment", m.Generation >= 0 || len(a.registry.topics()) == 0, "the consumer group has assigned nothing yet")
+	say("nats", a.bus.Connected(), "NATS is away; messages wait in the outbox")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	checks["clickhouse"] = a.store.Ping(ctx)
+	return checks
+}

@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/internal/evaluate"
+	"github.com/modelwatch/modelwatch/internal/store"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// judgeStore is the store as the evaluator sees it.
+type judgeStore struct {
+	*store.Store
+
+	mu      sync.Mutex
+	trips   store.Cursor
+	revised map[string]store.Cursor // by model
+}
+
+// ReadWindows implements evaluate.Windows.
+func (s *judgeStore) ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]evaluate.Merged, error) {
+	got, err := s.Store.ReadWindows(ctx, model, spec, part, starts)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int64]evaluate.Merged, len(got))
+	for start, w := range got {
+		m := evaluate.Merged{Entries: make([]detectors.Entry, len(w.Entries)), Revision: w.Revision, Offsets: w.Offsets}
+		for i, e := range w.Entries {
+			m.Entries[i] = detectors.Entry(e)
+		}
+		out[start] = m
+	}
+	return out, nil
+}
+
+// WriteSummaries implements evaluate.Windows.
+func (s *judgeStore) WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error {
+	out := make([]store.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = store.Entry(e)
+	}
+	return s.Store.WriteSummaries(ctx, model, spec, part, start, revision, out)
+}
+
+// Revised implements evaluate.Windows.
+func (s *judgeStore) Revised(ctx context.Context, model string) ([]evaluate.WindowID, error) {
+	s.mu.Lock()
+	since := s.revised[model]
+	s.mu.Unlock()
+	got, next, err := s.Revisions(ctx, model, since)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.revised[model] = next
+	s.mu.Unlock()
+	out := make([]evaluate.WindowID, len(got))
+	for i, r := range got {
+		out[i] = evaluate.WindowID{Part: r.Part, SpecSeq: r.SpecSeq, Start: r.Start}
+	}
+	return out, nil
+}
+
+// owner says which replica judges a model: the one that reads partition
+// hash(model) mod P of the model's first topic that exists.
+type owner struct {
+	group    *consumers.Group
+	registry *registry
+}
+
+func (o *owner) owns(model string) bool {
+	m := o.group.Snapshot()
+	if !m.Known || m.Generation < 0 {
+		return false
+	}
+	monitor := o.registry.snapshot()[model]
+	if monitor == nil {
+		return false
+	}
+	topics := slices.Clone(monitor.Topics)
+	slices.Sort(topics)
+	for _, name := range topics {
+		if t, ok := m.Topic(name); ok && t.Partitions > 0 {
+			return m.Owns(name, int32(schemas.HashString(model)%uint64(t.Partitions)))
+		}
+	}
+	if len(m.Topics) > 0 {
+		return m.Owns(m.Topics[0].Name, 0)
+	}
+	return true // nothing is assigned to anybody: all judge, and the journal decides
+}
+
+func (o *owner) partitions(topic string) int {
+	t, ok := o.group.Snapshot().Topic(topic)
+	if !ok {
+		return 0
+	}
+	return t.Partitions
+}
