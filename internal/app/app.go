@@ -66,22 +66,17 @@ func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
 	if a.kafka, err = consumers.NewClient(kafka, &a.kafkaRead, component(log, "consumers")); err != nil {
 		return nil, fmt.Errorf("preparing Kafka: %w", err)
 	}
-	sc := store.DefaultConfig()
-	sc.Addr, sc.Database, sc.Cluster, sc.Program = s.ClickHouse.Addr, s.ClickHouse.Database, s.ClickHouse.Cluster, version
-	sc.Password = s.ClickHouse.Password.Reveal()
-	if s.ClickHouse.User != "" {
-		sc.User = s.ClickHouse.User
+	sc, err := storeConfig(s.ClickHouse)
+	if err != nil {
+		return nil, err
 	}
-	if sc.TLS, err = s.ClickHouse.TLS.Config(); err != nil {
-		return nil, fmt.Errorf("preparing ClickHouse: %w", err)
-	}
+	sc.Program = version
 	if a.store, err = store.Open(sc, component(log, "store")); err != nil {
 		return nil, err
 	}
-	bc := bus.DefaultConfig()
-	bc.URL, bc.CredsFile, bc.Replicas = s.NATS.URL, s.NATS.CredsFile, s.NATS.Replicas
-	if bc.TLS, err = s.NATS.TLS.Config(); err != nil {
-		return nil, fmt.Errorf("preparing NATS: %w", err)
+	bc, err := busConfig(s.NATS)
+	if err != nil {
+		return nil, err
 	}
 	if a.bus, err = bus.Open(bc, component(log, "bus")); err != nil {
 		return nil, err
@@ -120,6 +115,29 @@ func kafkaConfig(k config.Kafka) (consumers.Config, error) {
 	return c, nil
 }
 
+func storeConfig(c config.ClickHouse) (store.Config, error) {
+	sc := store.DefaultConfig()
+	sc.Addr, sc.Database, sc.Cluster, sc.Password = c.Addr, c.Database, c.Cluster, c.Password.Reveal()
+	if c.User != "" {
+		sc.User = c.User
+	}
+	var err error
+	if sc.TLS, err = c.TLS.Config(); err != nil {
+		return sc, fmt.Errorf("preparing ClickHouse: %w", err)
+	}
+	return sc, nil
+}
+
+func busConfig(n config.NATS) (bus.Config, error) {
+	bc := bus.DefaultConfig()
+	bc.URL, bc.CredsFile, bc.Replicas = n.URL, n.CredsFile, n.Replicas
+	var err error
+	if bc.TLS, err = n.TLS.Config(); err != nil {
+		return bc, fmt.Errorf("preparing NATS: %w", err)
+	}
+	return bc, nil
+}
+
 func (a *App) evaluateConfig() evaluate.Config {
 	c := evaluate.DefaultConfig()
 	host, _ := os.Hostname()
@@ -151,13 +169,14 @@ func (a *App) buildWeb() error {
 		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
 	}
 	a.web, err = web.New(c, web.Deps{
-		Store: a.store, Monitors: a.registry.list, Ready: a.Ready, Lag: a.lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
+		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
 	})
 	return err
 }
 
-// Addr is where pages and API are served, "" before Run listens.
-func (a *App) Addr() string { return a.web.Addr() }
+// Addr is where pages and API are served; it waits for Run to listen and is
+// "" when ctx ends before.
+func (a *App) Addr(ctx context.Context) string { return a.web.Addr(ctx) }
 
 // Run serves until ctx ends. It starts what others rely on first and stops it
 // last. A server that is away at the start is waited for.
@@ -181,17 +200,16 @@ func (a *App) work(ctx context.Context) error {
 		return err
 	}
 	// Each layer runs until those above it have stopped.
-	var layers []func(context.Context) error
-	layers = append(layers, a.outbox.Run, a.evaluator.Run, func(ctx context.Context) error { return a.group.Run(ctx, a.reading.serve) })
+	layers := []func(context.Context) error{a.outbox.Run, a.evaluator.Run, a.reading.letters.Run}
 	g := errgroup.Group{}
 	top, failed := errgroup.WithContext(ctx)
 	var stops []context.CancelFunc
-	for _, run := range layers[:2] {
+	for _, run := range layers {
 		layer, stop := context.WithCancel(context.WithoutCancel(ctx))
 		stops = append(stops, stop)
 		g.Go(func() error { return run(layer) })
 	}
-	top.Go(func() error { return layers[2](failed) })
+	top.Go(func() error { return a.group.Run(failed, a.reading.serve) })
 	top.Go(func() error { return a.registry.watch(failed) })
 	top.Go(func() error { return a.watchMonitors(failed) })
 	err := top.Wait()

@@ -1,0 +1,101 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/internal/bus"
+	"github.com/modelwatch/modelwatch/internal/config"
+	"github.com/modelwatch/modelwatch/internal/preflight"
+	"github.com/modelwatch/modelwatch/internal/store"
+)
+
+// Preflight tries the servers of the settings, the topics of the monitors and
+// their latest events, and tells what was found. It changes nothing. Servers
+// that are embedded do not run before the service does, and are noted as not
+// tried.
+func Preflight(ctx context.Context, s config.Settings, monitors []config.Monitor, say func(preflight.Finding), log zerolog.Logger) error {
+	cfg := preflight.DefaultConfig()
+	for _, try := range []struct {
+		name     string
+		embedded bool
+		reach    func() (preflight.Finding, error)
+	}{
+		{"clickhouse", s.ClickHouse.Embedded, func() (preflight.Finding, error) { return reachClickHouse(ctx, cfg, s, log) }},
+		{"nats", s.NATS.Embedded, func() (preflight.Finding, error) { return reachNATS(ctx, cfg, s, log) }},
+	} {
+		if try.embedded {
+			say(embeddedNote(try.name))
+			continue
+		}
+		f, err := try.reach()
+		if err != nil {
+			return err
+		}
+		say(f)
+	}
+	if s.Kafka.Embedded {
+		say(embeddedNote("kafka"))
+		return nil
+	}
+	kc, err := kafkaConfig(s.Kafka)
+	if err != nil {
+		return err
+	}
+	client, err := consumers.NewClient(kc, &consumers.Stats{}, log)
+	if err != nil {
+		return fmt.Errorf("preparing Kafka: %w", err)
+	}
+	defer client.Close()
+	f := preflight.Reach(ctx, cfg, "kafka", strings.Join(kc.Brokers, ", "), "is it running? correct `kafka.brokers`, `kafka.tls` or `kafka.sasl`", client.Ping)
+	say(f)
+	if f.State != preflight.OK {
+		return nil
+	}
+	return preflight.Topics(ctx, cfg, client, formats, monitors, say)
+}
+
+func embeddedNote(name string) preflight.Finding {
+	return preflight.Finding{State: preflight.Note, Subject: name, Message: "is embedded: it starts with the service and was not tried"}
+}
+
+func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {
+	c, err := storeConfig(s.ClickHouse)
+	if err != nil {
+		return preflight.Finding{}, err
+	}
+	opened, err := store.Open(c, log)
+	if err != nil {
+		return preflight.Finding{}, err
+	}
+	defer opened.Close() //nolint:errcheck // nothing was written
+	ping := func(ctx context.Context) error {
+		err := opened.Ping(ctx)
+		const unknownDatabase = 81 // the service makes it
+		var answer *clickhouse.Exception
+		if errors.As(err, &answer) && answer.Code == unknownDatabase {
+			return nil
+		}
+		return err
+	}
+	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", ping), nil
+}
+
+func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {
+	c, err := busConfig(s.NATS)
+	if err != nil {
+		return preflight.Finding{}, err
+	}
+	opened, err := bus.Open(c, log)
+	if err != nil {
+		return preflight.Finding{}, err
+	}
+	defer opened.Close() //nolint:errcheck // nothing was published
+	return preflight.Reach(ctx, cfg, "nats", c.URL, "is it running, with JetStream? correct `nats.url`, `nats.creds_file` or `nats.tls`", opened.Ping), nil
+}
