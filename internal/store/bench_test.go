@@ -2,8 +2,10 @@ package store_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/modelwatch/modelwatch/internal/store"
 	"github.com/modelwatch/modelwatch/internal/summary"
@@ -99,5 +101,29 @@ func BenchmarkWrite(b *testing.B) {
 			}
 			b.ReportMetric(perRow, "disk-B/partial")
 		})
+	}
+}
+
+// BenchmarkSeries reads what one chart shows, a week of one feature, out of a
+// hundred days of hourly windows of 200 features and as many open windows.
+func BenchmarkSeries(b *testing.B) {
+	s, database := open(b)
+	register(b, s, testSpec("bench"), math.MinInt64)
+	server := testkit.ClickHouse(b)
+	const days = 100
+	server.Query(b, fmt.Sprintf(`INSERT INTO %s.summaries (model, spec_seq, part, window_start, version, role, feature, slice, revision, rows, present, bins, sum, min, max)
+		SELECT 'bench', 1, 1, intDiv(number, 200) * 3600000, '1', 2, if(number %% 200 = 0, 'origin', 'f' || toString(number %% 200)), '', 1, 100, 100, [1, 2, 3], number, 0, 1
+		FROM numbers(200 * 24 * %d)`, database, days))
+	server.Query(b, fmt.Sprintf(`INSERT INTO %s.closed_windows (model, spec_seq, part, window_start, revision) SELECT 'bench', 1, 1, number * 3600000, 1 FROM numbers(24 * %d)`, database, days))
+	server.Query(b, fmt.Sprintf(`INSERT INTO %s.partials (model, spec_seq, part, window_start, version, role, feature, slice, topic, partition, chunk_start, end_offset, rows, bins)
+		SELECT 'bench', 1, 1, (24 * %d + intDiv(number, 200) %% 5) * 3600000, '1', 2, 'f' || toString(number %% 200), '', 't', intDiv(number, 1000) %% 10, intDiv(number, 10000), 7, 1, [1, 2]
+		FROM numbers(200 * 5 * 10 * 12)`, database, days))
+	end := time.UnixMilli(days * 24 * hour)
+	f := schemas.WindowFilter{Model: "bench", Role: schemas.RoleFeature, Features: []string{"f7"}, From: end.AddDate(0, 0, -7), Histograms: true, Limit: 1000}
+	for b.Loop() {
+		rows, err := s.Views().Windows(b.Context(), f)
+		if err != nil || len(rows) != 7*24+5 {
+			b.Fatal(len(rows), err)
+		}
 	}
 }

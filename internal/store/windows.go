@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -275,6 +274,3 @@ func (s *Store) Starts(ctx context.Context, model string, spec uint64, part sche
 		})
 	return out, err
 }
-
-// empty reports whether a float stands for "no value" in a minimum or maximum.
-func empty(v float64) bool { return math.IsInf(v, 0) }
