@@ -120,6 +120,11 @@ var rooms = []room{
 		libraries: []string{"github.com/goccy/go-yaml", "github.com/invopop/jsonschema"},
 	},
 	{
+		// What is tried before a service relies on it.
+		path: "internal/preflight",
+		may:  []string{"schemas/...", "consumers/...", "internal/config/..."},
+	},
+	{
 		path:      "internal/app",
 		may:       []string{"..."},
 		libraries: []string{"*"},
@@ -133,8 +138,8 @@ var rooms = []room{
 		// The application, and the package a command drives; never logic.
 		path: "cmd/modelwatch",
 		may: []string{
-			"schemas/...", "internal/app/...", "internal/config/...", "internal/demo/...",
-			"internal/embedded/...", "internal/profile/...", "internal/telemetry/...",
+			"schemas/...", "detectors/drift/...", "internal/app/...", "internal/config/...", "internal/demo/...",
+			"internal/embedded/...", "internal/preflight/...", "internal/profile/...", "internal/telemetry/...",
 		},
 		libraries: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 	},
