@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,8 @@ const (
 	sparkHeight  = 34
 	chartPoints  = 350
 	sparkPoints  = 60
-	chartNumbers = 48 // rows of the table under a chart
+	chartNumbers = 32 // rows of the table under a chart
+	chartDots    = 48 // points with a text of their own; more are one path
 )
 
 // chart is a band chart, ready to be written as SVG.
@@ -27,13 +29,13 @@ type chart struct {
 	Height        int
 	Bottom        int // y of the tick labels
 	Band          string
-	Edges         string
 	Lines         string
 	Bad           string
 	Grid          []mark
 	Ticks         []mark
 	Gaps          []stripe
 	Dots          []dot
+	BadDots       string // a path of points outside, where there are too many for Dots
 	Events        []mark // vertical lines
 	Numbers       []figure
 	Left          int // windows that are not in Numbers
@@ -150,9 +152,9 @@ func lines(points []point, s scale) (all, bad string) {
 	return ink.String(), red.String()
 }
 
-// bands returns the filled healthy band, broken wherever nothing was judged.
-func bands(points []point, s scale) (fill, edges string) {
-	var area, edge strings.Builder
+// bands returns the healthy band, broken wherever nothing was judged.
+func bands(points []point, s scale) string {
+	var area strings.Builder
 	for from := 0; from < len(points); {
 		if !points[from].judged {
 			from++
@@ -162,23 +164,28 @@ func bands(points []point, s scale) (fill, edges string) {
 		for until+1 < len(points) && points[until+1].judged && !points[until+1].start.After(points[until].end) {
 			until++
 		}
-		var top, bottom []string
-		for _, p := range points[from : until+1] {
-			top = append(top, s.place(middle(p), p.high))
-			bottom = append(bottom, s.place(middle(p), p.low))
-		}
-		// The first and last window are as wide as the others.
-		top = append(append([]string{s.place(points[from].start, points[from].high)}, top...), s.place(points[until].end, points[until].high))
-		bottom = append(append([]string{s.place(points[from].start, points[from].low)}, bottom...), s.place(points[until].end, points[until].low))
-		edge.WriteString("M" + strings.Join(top, "L") + "M" + strings.Join(bottom, "L"))
-		area.WriteString("M" + strings.Join(top, "L"))
-		for i := len(bottom) - 1; i >= 0; i-- {
-			area.WriteString("L" + bottom[i])
-		}
-		area.WriteByte('z')
+		top := s.border(points[from:until+1], func(p point) float64 { return p.high })
+		bottom := s.border(points[from:until+1], func(p point) float64 { return p.low })
+		slices.Reverse(bottom)
+		area.WriteString("M" + strings.Join(append(top, bottom...), "L") + "z")
 		from = until + 1
 	}
-	return area.String(), edge.String()
+	return area.String()
+}
+
+// border returns the places of one border of the band, from the start of the
+// first window to the end of the last. Where it is level, its ends are enough.
+func (s scale) border(points []point, of func(point) float64) []string {
+	first, last := points[0], points[len(points)-1]
+	out := []string{s.place(first.start, of(first))}
+	for i, p := range points {
+		y := short(s.y(of(p)))
+		level := (i == 0 || short(s.y(of(points[i-1]))) == y) && (i == len(points)-1 || short(s.y(of(points[i+1]))) == y)
+		if !level {
+			out = append(out, s.place(middle(p), of(p)))
+		}
+	}
+	return append(out, s.place(last.end, of(last)))
 }
 
 // draw makes the chart of a series around its onset; nil when there is no
@@ -194,11 +201,21 @@ func draw(st statistic, points []point, onset, resolved, now time.Time, zone *ti
 	}
 	c.table(st, points, onset, now, zone)
 	drawn := thin(points, chartPoints)
-	c.Band, c.Edges = bands(drawn, s)
+	c.Band = bands(drawn, s)
 	c.Lines, c.Bad = lines(drawn, s)
+	outside := 0
+	for _, p := range drawn {
+		if p.known && p.outside {
+			outside++
+		}
+	}
 	for i, p := range drawn {
 		alone := p.known && !p.open && (i == 0 || !joined(drawn[i-1], p)) && (i+1 == len(drawn) || !joined(p, drawn[i+1]))
 		if !p.known || !p.outside && !p.open && !alone {
+			continue
+		}
+		if outside > chartDots && p.outside && !p.open {
+			c.BadDots += "M" + s.place(middle(p), p.value) + "h0"
 			continue
 		}
 		d := dot{X: s.percent(middle(p)), Y: short(s.y(p.value)), Class: "pt", Title: at(p.start, now, zone).Text + ": " + st.format(p.value)}
@@ -412,7 +429,7 @@ func sparkline(points []point, label string) *spark {
 		out.Gaps = append(out.Gaps, stripe{X: s.percent(g.from), Width: short((s.x(g.to)-s.x(g.from))*100) + "%", Why: g.why})
 	}
 	drawn := thin(points, sparkPoints)
-	out.Band, _ = bands(drawn, s)
+	out.Band = bands(drawn, s)
 	out.Lines, out.Bad = lines(drawn, s)
 	for i, p := range drawn {
 		alone := p.known && (i == 0 || !joined(drawn[i-1], p)) && (i+1 == len(drawn) || !joined(p, drawn[i+1]))

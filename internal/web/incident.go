@@ -98,16 +98,12 @@ func (s *Server) incident(ctx context.Context, r *http.Request, who reader) (vie
 	stored := s.deps.Store
 	rules := s.monitorOf(in.Model)
 	wf, vf := around(&in, rules)
-	rs.do("timeline", func() (err error) {
-		transitions, err = stored.Transitions(ctx, schemas.TransitionFilter{Incident: in.Incident, Limit: timelineRows})
-		return err
+	read(&rs, "timeline", &transitions, func() ([]schemas.TransitionRow, error) {
+		return stored.Transitions(ctx, schemas.TransitionFilter{Incident: in.Incident, Limit: timelineRows})
 	})
-	rs.do("windows", func() (err error) { windows, err = stored.Windows(ctx, wf); return err })
-	rs.do("verdicts", func() (err error) { verdicts, err = stored.Verdicts(ctx, vf); return err })
-	rs.do("sample rows", func() (err error) {
-		violations, err = stored.Violations(ctx, samplesOf(&in))
-		return err
-	})
+	read(&rs, "windows", &windows, func() ([]schemas.WindowRow, error) { return stored.Windows(ctx, wf) })
+	read(&rs, "verdicts", &verdicts, func() ([]schemas.Verdict, error) { return stored.Verdicts(ctx, vf) })
+	read(&rs, "sample rows", &violations, func() ([]schemas.ViolationRow, error) { return stored.Violations(ctx, samplesOf(&in)) })
 	troubles := rs.troubles()
 	for _, part := range troubles {
 		s.log.Warn().Err(rs.failed[part]).Str("part", part).Str("incident", in.Incident).Msg("reading for a page")
@@ -115,6 +111,9 @@ func (s *Server) incident(ctx context.Context, r *http.Request, who reader) (vie
 
 	page := incidentPage{Incident: in, Does: does(in.Severity), Found: who.at(in.Detected), Troubles: troubles}
 	page.Sign, page.Word = sign(in.Severity, in.Fault), "firing"
+	if page.Sign != "plain" {
+		page.Word = page.Sign + ", firing"
+	}
 	if in.State == schemas.IncidentResolved {
 		page.Sign, page.Word = "ok", "resolved"
 	}
@@ -386,11 +385,7 @@ func charts(in *schemas.Incident, windows []schemas.WindowRow, verdicts []schema
 		if column != "" {
 			ws, vs = ofColumn(column, windows, verdicts)
 		}
-		channel := loudest(vs)
-		if channel == "" {
-			channel = ofFault(in.Fault)
-		}
-		st := statistics(channel)
+		st := telling(in.Fault, ws, vs)
 		points := series(st, ws, vs)
 		c := draw(st, points, in.Onset, in.Resolved, who.now, who.zone)
 		if c == nil {
@@ -407,6 +402,23 @@ func charts(in *schemas.Incident, windows []schemas.WindowRow, verdicts []schema
 		out = append(out, c)
 	}
 	return out
+}
+
+// telling chooses what is drawn of a stream: the channel that is outside most
+// often, else the one that shows the fault, else, where that one needs
+// verdicts and there are none, the mean.
+func telling(f schemas.Fault, windows []schemas.WindowRow, verdicts []schemas.Verdict) statistic {
+	channel := loudest(verdicts)
+	if channel == "" {
+		channel = ofFault(f)
+	}
+	st := statistics(channel)
+	judged := slices.ContainsFunc(verdicts, func(v schemas.Verdict) bool { return v.Channel == channel })
+	means := slices.ContainsFunc(windows, func(w schemas.WindowRow) bool { return w.Mean != nil })
+	if st.of == nil && !judged && means {
+		return statistics("mean")
+	}
+	return st
 }
 
 // ofColumn keeps one column: the feature of that name, else the other role of it.

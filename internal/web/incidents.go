@@ -70,6 +70,9 @@ func (s *Server) incidents(ctx context.Context, r *http.Request, who reader) (vi
 		}
 		if in.State == schemas.IncidentFiring {
 			firing++
+			if row.Sign != "plain" {
+				row.Word = row.Sign + ", firing"
+			}
 		} else {
 			row.Sign, row.Word = "ok", "resolved"
 			row.Lasts = length(in.Resolved.Sub(in.Onset))

@@ -15,7 +15,7 @@ import (
 // Bounds of the overview. The worst models come first, so what is cut off is
 // the healthiest.
 const (
-	overviewModels      = 100
+	overviewModels      = 80
 	overviewDrawn       = 24
 	overviewTransitions = 30
 	overviewOpen        = 1000
@@ -24,7 +24,7 @@ const (
 // overview is the content of the page of all models.
 type overview struct {
 	Headline string
-	Worst    *schemas.Incident // what the headline is about
+	Worst    *standing // what the headline is about; nil when all are healthy
 	Rest     string
 	Models   []modelRow
 	More     int // models that are not listed
@@ -78,16 +78,20 @@ type reads struct {
 	failed map[string]error
 }
 
-func (rs *reads) do(part string, read func() error) {
+// read sets to to what get returns, unless that fails.
+func read[T any](rs *reads, part string, to *T, get func() (T, error)) {
 	rs.Go(func() {
-		if err := read(); err != nil {
-			rs.mu.Lock()
-			defer rs.mu.Unlock()
-			if rs.failed == nil {
-				rs.failed = map[string]error{}
-			}
-			rs.failed[part] = err
+		value, err := get()
+		if err == nil {
+			*to = value
+			return
 		}
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		if rs.failed == nil {
+			rs.failed = map[string]error{}
+		}
+		rs.failed[part] = err
 	})
 }
 
@@ -110,15 +114,14 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 		transitions []schemas.TransitionRow
 		rs          reads
 	)
-	rs.do("models", func() (err error) { all, err = s.deps.Store.Models(ctx); return err })
-	rs.do("incidents", func() (err error) {
-		open, err = s.deps.Store.Incidents(ctx, schemas.IncidentFilter{State: schemas.IncidentFiring, Limit: overviewOpen})
-		return err
+	stored := s.deps.Store
+	read(&rs, "models", &all, func() ([]schemas.ModelOverview, error) { return stored.Models(ctx) })
+	read(&rs, "incidents", &open, func() ([]schemas.Incident, error) {
+		return stored.Incidents(ctx, schemas.IncidentFilter{State: schemas.IncidentFiring, Limit: overviewOpen})
 	})
-	rs.do("progress", func() (err error) { progress, err = s.deps.Store.Progress(ctx); return err })
-	rs.do("transitions", func() (err error) {
-		transitions, err = s.deps.Store.Transitions(ctx, schemas.TransitionFilter{Limit: 10 * overviewTransitions})
-		return err
+	read(&rs, "progress", &progress, func() ([]schemas.ProgressRow, error) { return stored.Progress(ctx) })
+	read(&rs, "transitions", &transitions, func() ([]schemas.TransitionRow, error) {
+		return stored.Transitions(ctx, schemas.TransitionFilter{Limit: 10 * overviewTransitions})
 	})
 	troubles := rs.troubles()
 	for _, part := range []string{"models", "incidents"} { // without both no state can be told
@@ -134,8 +137,8 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 	stands := standings(all, open, s.monitors())
 	t := tallied(stands)
 	page := overview{Headline: headline(t, sound), Rest: rest(t, schemas.StateOK), Checks: checks, Troubles: troubles}
-	if len(stands) > 0 && stands[0].Incident != nil && stands[0].State != schemas.StateOK {
-		page.Worst = stands[0].Incident
+	if len(stands) > 0 && stands[0].State != schemas.StateOK {
+		page.Worst = &stands[0]
 		page.Rest = rest(t, stands[0].State)
 	}
 	page.Models, page.More = modelRows(stands, who)
@@ -323,7 +326,7 @@ func partitions(n int) string {
 // behind, what it refused and when it last stored anything.
 func monitorRows(progress []schemas.ProgressRow, who reader) []pair {
 	if len(progress) == 0 {
-		return []pair{{"Kafka", "No partition has been read yet."}}
+		return []pair{{"Partitions", "None has been read yet."}}
 	}
 	var furthest, last *schemas.ProgressRow
 	var rows, rejected, late uint64
@@ -337,16 +340,16 @@ func monitorRows(progress []schemas.ProgressRow, who reader) []pair {
 			last = p
 		}
 	}
-	kafka := partitions(len(progress)) + " read · none behind"
+	read := count(uint64(len(progress))) + " read · none behind"
 	if furthest.Behind() > 0 {
-		kafka = fmt.Sprintf("%s read · furthest behind %s records (`%s/%d`)", partitions(len(progress)), count(uint64(furthest.Behind())), strings.ReplaceAll(furthest.Topic, "`", "'"), furthest.Partition)
+		read = fmt.Sprintf("%d read · furthest behind %s records (`%s/%d`)", len(progress), count(uint64(furthest.Behind())), strings.ReplaceAll(furthest.Topic, "`", "'"), furthest.Partition)
 	}
 	stored := "last at " + who.at(last.At).Text
 	if age := who.now.Sub(last.At); age >= 0 {
 		stored += ", " + length(age) + " ago"
 	}
 	return []pair{
-		{"Kafka", kafka},
+		{"Partitions", read},
 		{"Rows", count(rows) + " counted · " + count(late) + " late · " + count(rejected) + " rejected"},
 		{"Stored", stored},
 	}

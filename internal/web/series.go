@@ -60,8 +60,16 @@ func statistics(channel string) statistic {
 		s.name, s.of = "share of values that break a rule", share(func(w *schemas.WindowRow) uint64 { return w.Bad })
 	case "not_finite_rate":
 		s.name, s.of = "share of NaN and infinite values", share(func(w *schemas.WindowRow) uint64 { return w.NaNs + w.Infs })
+	case "mean":
+		s.name, s.format, s.zero = "mean", number, false
+		s.of = func(w *schemas.WindowRow) (float64, bool) {
+			if w.Mean == nil {
+				return 0, false
+			}
+			return *w.Mean, true
+		}
 	default:
-		s.name, s.format, s.zero = "distance from healthy", sd, true
+		s.name, s.format = "distance from healthy", sd
 	}
 	return s
 }
@@ -126,6 +134,8 @@ func series(s statistic, windows []schemas.WindowRow, verdicts []schemas.Verdict
 			p.value, p.known = s.of(&w)
 		}
 		switch {
+		case !found && p.open:
+			p.why = "still open"
 		case !found:
 			p.why = "not judged"
 		case v.State == schemas.StateUnknown:

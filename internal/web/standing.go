@@ -165,7 +165,7 @@ func reasons(list []schemas.UnknownReason) string {
 	if len(list) == 1 {
 		return list[0].Reason
 	}
-	return list[0].Reason + " (and " + small(len(list)-1) + " other reasons)"
+	return list[0].Reason + " (and " + small(len(list)-1) + " other " + plural(len(list)-1, "reason", "reasons") + ")"
 }
 
 // tally counts models by state.
@@ -203,9 +203,9 @@ func headline(t tally, sound bool) string {
 	case t.Error > 1:
 		return upper(small(t.Error)) + " models need a person now"
 	case t.Warn == 1:
-		return "One model needs a look in working hours"
+		return "One model warns"
 	case t.Warn > 1:
-		return upper(small(t.Warn)) + " models need a look in working hours"
+		return upper(small(t.Warn)) + " models warn"
 	case t.Unknown == n && n == 1:
 		return "The one model cannot be judged"
 	case t.Unknown == n:
@@ -231,10 +231,13 @@ func models(n int) string {
 
 // rest says how the other models stand, after the worst has been named.
 func rest(t tally, named schemas.State) string {
-	if named == schemas.StateError {
+	switch named {
+	case schemas.StateError:
 		t.Error--
-	} else if named == schemas.StateWarn {
+	case schemas.StateWarn:
 		t.Warn--
+	case schemas.StateUnknown:
+		t.Unknown--
 	}
 	var parts []string
 	add := func(n int, one, many string) {
@@ -246,8 +249,14 @@ func rest(t tally, named schemas.State) string {
 		}
 	}
 	add(t.Error, "more needs a person", "more need a person")
-	add(t.Warn, "warns", "warn")
-	add(t.Unknown, "cannot be judged", "cannot be judged")
+	more := func(n schemas.State) string {
+		if n == named {
+			return "more "
+		}
+		return ""
+	}
+	add(t.Warn, more(schemas.StateWarn)+"warns", more(schemas.StateWarn)+"warn")
+	add(t.Unknown, more(schemas.StateUnknown)+"cannot be judged", more(schemas.StateUnknown)+"cannot be judged")
 	add(t.OK-t.Partly, "is healthy", "are healthy")
 	add(t.Partly, "is healthy as far as it was judged", "are healthy as far as they were judged")
 	if len(parts) == 0 {
