@@ -48,7 +48,7 @@ func (b *Baseline) Validate() error {
 func (c *BaselineColumn) validate() error {
 	switch c.Role {
 	case RoleFeature:
-		if why := badColumnName(c.Name); why != "" {
+		if why := BadColumnName(c.Name); why != "" {
 			return errors.New("the name " + why)
 		}
 	case RolePrediction, RoleScore, RoleLabel, RoleLatency:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // ParseMonitor reads a monitor file; name is what problems call the file. It
@@ -257,18 +258,20 @@ func checkFeatures(m *Monitor, root *YAML, p *Problems) {
 	}
 	for _, e := range all.Entries {
 		f := m.Features[e.Key.Text]
-		if why := badColumnName(e.Key.Text); why != "" {
+		if why := BadColumnName(e.Key.Text); why != "" {
 			p.Add(e.Key, "the name of the feature "+why, "")
 		}
 		checkFeature(&f, e.Value, p)
 	}
 }
 
-// badColumnName says what is wrong with the name of a column, "" for nothing.
-func badColumnName(name string) string {
+// BadColumnName says what is wrong with the name of a column, "" for nothing.
+func BadColumnName(name string) string {
 	switch {
 	case name == "":
 		return "is empty"
+	case !utf8.ValidString(name):
+		return "is not UTF-8 text"
 	case len(name) > 256:
 		return "has more than 256 bytes"
 	case strings.ContainsFunc(name, unicode.IsControl):

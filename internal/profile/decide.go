@@ -91,8 +91,8 @@ func (s *scan) decideForms() {
 			c.skipped = "it was asked to be left out"
 			continue
 		}
-		if len(c.Name) > maxTextBytes {
-			c.skipped = "its name has more than 256 bytes"
+		if why := schemas.BadColumnName(c.Name); why != "" {
+			c.skipped = "its name " + why
 			continue
 		}
 		t := c.typeOf(s.o)

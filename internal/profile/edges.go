@@ -17,15 +17,7 @@ func edges(values []float64, lo, hi float64, bins int) []float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	// A sample may have missed the extremes.
-	first, last := values[0], values[len(values)-1]
 	gapLow, gapHigh := gaps(values)
-	if lo < first {
-		gapLow = first - lo
-	}
-	if hi > last {
-		gapHigh = hi - last
-	}
 	out := cut(nil, lo-gapLow, lo)
 	size := float64(len(values)) / float64(bins)
 	filled := 0.0 // of the open bin
