@@ -278,10 +278,10 @@ func feed(all []schemas.TransitionRow, since time.Time, who reader) []feedRow {
 
 // shape is the sign of a transition.
 func shape(t schemas.Transition, s schemas.Severity, f schemas.Fault) string {
-	switch {
-	case t == schemas.TransitionResolved:
+	switch t {
+	case schemas.TransitionResolved:
 		return "ok"
-	case t == schemas.TransitionRevised:
+	case schemas.TransitionRevised:
 		return "plain"
 	}
 	return sign(s, f)

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"log"
+	"log" //nolint:depguard // net/http takes no other logger; it writes through zerolog
 	"net"
 	"net/http"
 	"strings"
@@ -119,18 +119,19 @@ func (s *Server) Run(ctx context.Context) error {
 	s.listener = listener
 	close(s.bound)
 	host, _, _ := net.SplitHostPort(s.cfg.Listen) // New has read it
-	if s.server.TLSConfig == nil && !loopback(host) {
+	secure := s.cfg.TLSCert != ""                 // Serve writes to server.TLSConfig
+	if !secure && !loopback(host) {
 		s.log.Warn().Str("listen", s.cfg.Listen).Msg("the token travels unencrypted; set http.tls, or put a proxy with TLS in front")
 	}
 	served := make(chan error, 1)
 	go func() {
-		if s.server.TLSConfig != nil {
+		if secure {
 			served <- s.server.ServeTLS(listener, "", "")
 			return
 		}
 		served <- s.server.Serve(listener)
 	}()
-	s.log.Info().Stringer("addr", listener.Addr()).Bool("tls", s.server.TLSConfig != nil).Bool("guarded", s.cfg.guarded()).Msg("serving pages")
+	s.log.Info().Stringer("addr", listener.Addr()).Bool("tls", secure).Bool("guarded", s.cfg.guarded()).Msg("serving pages")
 
 	select {
 	case err := <-served:
@@ -143,7 +144,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Warn().Err(err).Msg("cutting off answers that did not finish")
 		_ = s.server.Close() // what is left of it has no reader
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	}
 	return nil
 }
 
