@@ -10,7 +10,7 @@ type Monitor struct {
 	// Who is asked about it; shown with every alert.
 	Owner string `yaml:"owner"`
 	// What the model predicts. Without it: binary where positive is given, multiclass where classes are, else none.
-	Task Task `yaml:"task" jsonschema:"enum=binary,enum=multiclass,enum=regression,enum=none"`
+	Task Task `yaml:"task"`
 	// The class that score is the probability of; binary tasks only.
 	Positive string `yaml:"positive,scalar"`
 	// All classes that may be predicted, where they are to be checked.
@@ -81,7 +81,7 @@ type Budget struct {
 // Feature holds the rules for one feature.
 type Feature struct {
 	// How values are summarised; without it as the baseline says.
-	Type ColumnType `yaml:"type" jsonschema:"enum=number,enum=category"`
+	Type ColumnType `yaml:"type"`
 	// Least value allowed; numbers only.
 	Min *float64 `yaml:"min"`
 	// Greatest value allowed; numbers only.
