@@ -137,13 +137,16 @@ func (b *Bus) created(ctx context.Context, name string) (time.Time, error) {
 	return s.CachedInfo().Created, nil
 }
 
-// wrongLastSequence is JetStream's error for a subject that has a message
-// already, where none was expected.
-const wrongLastSequence jetstream.ErrorCode = 10071
+// ErrRefused marks an error of a message that the server will never take, such
+// as one over its size limit. Everything else may be tried again.
+var ErrRefused = errors.New("the server refuses this message")
+
+// tooLarge is JetStream's error for a message over the stream's own limit.
+const tooLarge jetstream.ErrorCode = 10054
 
 // Publish stores a message and says whether this call did it: false means
-// that it was stored already. Any error leaves it open whether it is stored;
-// publishing again is safe.
+// that it was stored already. An error that is not ErrRefused leaves it open
+// whether it is stored; publishing again is safe.
 func (b *Bus) Publish(ctx context.Context, m schemas.Message) (stored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
 	defer cancel()
@@ -153,8 +156,18 @@ func (b *Bus) Publish(ctx context.Context, m schemas.Message) (stored bool, err 
 	}
 	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(m.ID), jetstream.WithExpectStream(m.Stream), jetstream.WithExpectLastSequencePerSubject(0))
 	var refused *jetstream.APIError
-	if errors.As(err, &refused) && refused.ErrorCode == wrongLastSequence {
-		return false, nil
+	if errors.As(err, &refused) {
+		switch refused.ErrorCode {
+		// The subject has a message where none was expected; streams with
+		// replicas may say so by an error of their own.
+		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+			return false, nil
+		case tooLarge:
+			return false, fmt.Errorf("publishing %s (%d bytes): %w: %w", m.Subject, len(m.Body), ErrRefused, err)
+		}
+	}
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) {
+		return false, fmt.Errorf("publishing %s (%d bytes): %w: %w", m.Subject, len(m.Body), ErrRefused, err)
 	}
 	if err != nil {
 		return false, fmt.Errorf("publishing %s: %w", m.Subject, err)

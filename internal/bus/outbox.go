@@ -29,17 +29,18 @@ type Outbox struct {
 	bus     *Bus
 	journal Journal
 	nudge   chan struct{}
+	refused map[string]bool // ids of messages that the server will never take
 	Stats   Stats
 }
 
 // Stats counts messages. All fields only grow.
 type Stats struct {
-	Published, Already, Failed, Refilled atomic.Int64
+	Published, Already, Failed, Refused, Refilled atomic.Int64
 }
 
 // NewOutbox returns an outbox; Run starts it.
 func NewOutbox(b *Bus, j Journal) *Outbox {
-	return &Outbox{bus: b, journal: j, nudge: make(chan struct{}, 1)}
+	return &Outbox{bus: b, journal: j, nudge: make(chan struct{}, 1), refused: map[string]bool{}}
 }
 
 // Nudge says that there is something new in the journal.
@@ -61,7 +62,12 @@ const (
 func (o *Outbox) Run(ctx context.Context) error {
 	wait := outboxPoll
 	ready := false
+	var connection uint64
 	for {
+		// Behind a new connection may be a server that has lost its disk.
+		if now := o.bus.conn.Stats().Reconnects; now != connection {
+			ready, connection = false, now
+		}
 		err := o.turn(ctx, &ready)
 		switch {
 		case ctx.Err() != nil:
@@ -126,7 +132,17 @@ func (o *Outbox) publish(ctx context.Context, messages []schemas.Message) (sent 
 		if m.Incident != "" && blocked[m.Incident] {
 			continue
 		}
+		if o.refused[m.ID] {
+			continue
+		}
 		stored, err := o.bus.Publish(ctx, m)
+		if errors.Is(err, ErrRefused) {
+			// It stays unsent, where it is seen, and holds back nothing else.
+			o.refused[m.ID] = true
+			o.Stats.Refused.Add(1)
+			o.bus.log.Error().Err(err).Str("message", m.ID).Msg("a message cannot be published")
+			continue
+		}
 		if err != nil {
 			o.Stats.Failed.Add(1)
 			blocked[m.Incident] = true
@@ -166,13 +182,10 @@ func (o *Outbox) refill(ctx context.Context, stream string) error {
 			return fmt.Errorf("reading the messages of stream %s: %w", stream, err)
 		}
 		o.bus.log.Warn().Str("stream", stream).Int("messages", len(messages)).Msg("the stream was made anew; filling it from the journal")
-		for len(messages) > 0 {
-			sent, err := o.publish(ctx, messages)
-			if err != nil {
-				return err
-			}
-			o.Stats.Refilled.Add(int64(len(sent)))
-			messages = messages[len(sent):]
+		sent, err := o.publish(ctx, messages)
+		o.Stats.Refilled.Add(int64(len(sent)))
+		if err != nil {
+			return err
 		}
 	}
 	if err := o.journal.SetBusCreated(ctx, stream, is); err != nil {
