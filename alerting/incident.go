@@ -261,7 +261,8 @@ func saidOf(r *schemas.Incident) said {
 	return said{Fault: r.Fault, Severity: r.Severity, Columns: r.Columns, Slices: r.Slices, Effect: r.Effect}
 }
 
-// byOrder sorts incidents as they began, for choosing among several.
+// byOrder sorts incidents as they began, for choosing among several. Their ids
+// play no part: they hold what was known of the onset when they were fired.
 func byOrder(a, b *incident) int {
-	return cmp.Or(cmp.Compare(a.first(), b.first()), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(a.first(), b.first()), cmp.Compare(tierOf(a.Fault), tierOf(b.Fault)), cmp.Compare(a.Fault, b.Fault), slices.Compare(a.columns(), b.columns()))
 }

@@ -141,7 +141,9 @@ func (st *step) follow(k key, id string, e *episode) {
 
 // open makes an incident of its own, if there is room.
 func (st *step) open(k key, e *episode, born int64) {
-	if len(k.Columns) > 0 && tierOf(k.Fault) < tierOutput && st.capture(k, e, born) {
+	isCause := len(k.Columns) > 0 && tierOf(k.Fault) < tierOutput
+	if isCause && st.capture(k, e, born) {
+		st.adopt(st.find(e.Incident))
 		return
 	}
 	firing := 0
@@ -166,5 +168,27 @@ func (st *step) open(k key, e *episode, born int64) {
 			o.Incident = i.ID
 			st.sync(t)
 		}
+	}
+	if isCause {
+		st.adopt(i)
+	}
+}
+
+// adopt takes over what the model says from causes that would not have been
+// chosen had this one been known: a per-event fault is read ahead of the
+// windows, and must not win by that.
+func (st *step) adopt(cause *incident) {
+	for _, t := range st.tracks {
+		e := t.live()
+		if e == nil || e.Lead || tierOf(t.Fault) != tierOutput || e.Incident == "" || e.Incident == cause.ID {
+			continue
+		}
+		i := st.find(e.Incident)
+		if i == nil || byOrder(cause, i) >= 0 || !st.together(cause.first(), cause.Born, e.First) {
+			continue
+		}
+		i.Members = slices.DeleteFunc(i.Members, func(m *member) bool { return m.compare(t.key) == 0 })
+		e.Incident = cause.ID
+		st.sync(t)
 	}
 }
