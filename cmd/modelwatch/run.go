@@ -22,6 +22,10 @@ import (
 // stopTime is how long a clean stop may take, all of it.
 const stopTime = 30 * time.Second
 
+// oneWish is the time within which a second signal is the same wish: what
+// started the program passes on what the terminal has sent already.
+const oneWish = 500 * time.Millisecond
+
 func (p *program) run() *cobra.Command {
 	var checkConfig, asJSON bool
 	cmd := &cobra.Command{
@@ -62,6 +66,10 @@ SIGHUP reads the monitor files again, which also happens when they change.`,
 		if err != nil {
 			return fmt.Errorf("reading the settings:\n%w", err)
 		}
+		// Before servers are started, and perhaps fetched, for nothing.
+		if _, err := config.Monitors(s.Monitors); err != nil {
+			return fmt.Errorf("reading the monitors:\n%w\nEach model has its file in the folder %s; `modelwatch profile` writes a first one", err, s.Monitors)
+		}
 		log, err := telemetry.NewLogger(s.Log.Level, s.Log.Format, p.err)
 		if err != nil {
 			return err
@@ -98,6 +106,7 @@ func (p *program) serve(ctx context.Context, s config.Settings, log zerolog.Logg
 	go func() { ended <- p.work(ctx, s, reload, log) }()
 
 	var late <-chan time.Time
+	var asked time.Time
 	for {
 		select {
 		case err := <-ended:
@@ -111,11 +120,14 @@ func (p *program) serve(ctx context.Context, s config.Settings, log zerolog.Logg
 			default: // one is asked for already
 			}
 		case got := <-heard.stop:
+			if late != nil && time.Since(asked) < oneWish {
+				continue
+			}
 			if late != nil {
 				return fmt.Errorf("stopping: %s came again, so what was left is cut off", got)
 			}
 			log.Info().Stringer("signal", got).Msg("stopping; once more stops at once")
-			late = time.After(stopTime)
+			late, asked = time.After(stopTime), time.Now()
 			stop()
 		case <-late:
 			return fmt.Errorf("stopping: not done within %s", stopTime)
