@@ -16,7 +16,7 @@ import (
 type explanation struct {
 	schemas.Incident
 	Transitions []schemas.TransitionRow `json:"transitions"` // latest first
-	Samples     []schemas.ViolationRow  `json:"samples,omitempty"`
+	Samples     []schemas.ViolationRow  `json:"samples"`
 }
 
 func (p *program) explain() *cobra.Command {

@@ -174,9 +174,10 @@ func TestExplain(t *testing.T) {
 	var e struct {
 		schemas.Incident
 		Transitions []schemas.TransitionRow
+		Samples     []schemas.ViolationRow
 	}
 	object(t, got, &e)
-	if want := airport().incidents[0]; e.Title != want.Title || len(e.Evidence) != 2 || e.Evidence[0].Detail != "line\nbreak" || len(e.Transitions) != 1 {
+	if want := airport().incidents[0]; e.Title != want.Title || len(e.Evidence) != 2 || e.Evidence[0].Detail != "line\nbreak" || len(e.Transitions) != 1 || e.Samples[0].Value != "-1\u009b31m" {
 		t.Errorf("JSON lost something: %s", got.out)
 	}
 	if strings.ContainsAny(strings.TrimSuffix(got.out, "\n"), "\x1b\u202e\u009b\n") {

@@ -221,6 +221,7 @@ func (s *Server) apiIncidents(ctx context.Context, r *http.Request) (any, error)
 type incidentAnswer struct {
 	schemas.Incident
 	Transitions []schemas.TransitionRow `json:"transitions"` // latest first
+	Samples     []schemas.ViolationRow  `json:"samples"`     // of bad rows; values of sensitive features are left out
 }
 
 func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) {
@@ -235,12 +236,22 @@ func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) 
 	if !found {
 		return nil, s.unknownIncident(ctx, id)
 	}
+	answer := incidentAnswer{Incident: in, Transitions: []schemas.TransitionRow{}, Samples: []schemas.ViolationRow{}}
 	transitions, err := s.deps.Store.Transitions(ctx, schemas.TransitionFilter{Incident: id, Limit: apiIncidentsMost})
 	if err != nil {
 		return nil, err
 	}
-	if transitions == nil {
-		transitions = []schemas.TransitionRow{}
+	answer.Transitions = append(answer.Transitions, transitions...)
+	violations, err := s.deps.Store.Violations(ctx, samplesOf(&in))
+	if err != nil {
+		return nil, err
 	}
-	return incidentAnswer{in, transitions}, nil
+	rules := s.monitorOf(in.Model)
+	for _, v := range violations {
+		if rules != nil && rules.Features[v.Feature].Sensitive {
+			v.Value, v.Reason = "", ""
+		}
+		answer.Samples = append(answer.Samples, v)
+	}
+	return answer, nil
 }

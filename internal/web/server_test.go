@@ -218,8 +218,12 @@ func TestAPI(t *testing.T) {
 	var one struct {
 		schemas.Incident
 		Transitions []schemas.TransitionRow
+		Samples     []schemas.ViolationRow
 	}
 	decode(t, get(t, addr+"/api/v1/incidents/"+swapID), &one)
+	if len(one.Samples) != 2 || one.Samples[0].Value != "31.9" || one.Samples[1].Value != "" || one.Samples[1].Reason != "" {
+		t.Errorf("samples, of which the second is of a sensitive feature: %+v", one.Samples)
+	}
 	if one.Incident.Incident != swapID || len(one.Transitions) != 2 || one.Transitions[0].Seq != 2 || one.RunnerUp.Fault != schemas.FaultDrift {
 		t.Errorf("incident %+v", one)
 	}
