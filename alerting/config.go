@@ -56,6 +56,7 @@ const (
 	maxRecent   = 64 // resolved incidents kept for late words about them
 	maxWaiting  = 64 // prediction windows that wait for the features' ones
 	maxEvidence = 8  // of one sighting
+	maxKept     = 1  // of one member of a resolved incident
 	maxSlices   = 64 // of one sighting; over it, the whole
 	maxText     = 256
 )

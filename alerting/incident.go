@@ -170,7 +170,7 @@ func (i *incident) record() schemas.Incident {
 	s := i.sum()
 	r := schemas.Incident{
 		Incident: i.ID, Model: i.Model, Version: s.version(), Severity: i.severity(s), State: schemas.IncidentFiring,
-		Fault: i.Fault, Columns: i.columns(), Slices: slices.Concat([]string{}, s.Slices),
+		Fault: i.Fault, Columns: i.columns(), Slices: append([]string{}, s.Slices...),
 		Onset: moment(s.Onset), Detected: moment(s.Detected), Updated: moment(i.Updated), Messages: i.Seq,
 		Effect: s.Effect, Evidence: i.evidence(), Window: schemas.Interval{Start: moment(s.Start), End: moment(s.End)}, Reason: i.Reason,
 	}

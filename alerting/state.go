@@ -85,13 +85,18 @@ func (s *State) addTrack(k key) *track {
 	return t
 }
 
-// tidy forgets tracks without an episode and the oldest resolved incidents.
+// tidy forgets tracks without an episode, most evidence of what is over, and
+// the oldest resolved incidents: the journal has them.
 func (s *State) tidy() {
 	s.tracks = slices.DeleteFunc(s.tracks, func(t *track) bool { return t.live() == nil && len(t.Ahead) == 0 })
 	resolved := 0
 	for _, i := range s.incidents {
-		if i.Resolved {
-			resolved++
+		if !i.Resolved {
+			continue
+		}
+		resolved++
+		for _, m := range i.Members {
+			m.Evidence = m.Evidence[:min(len(m.Evidence), maxKept)]
 		}
 	}
 	s.incidents = slices.DeleteFunc(s.incidents, func(i *incident) bool {

@@ -566,7 +566,7 @@ func (st *step) say(i *incident, transition schemas.Transition) {
 		Incident: i.ID, Seq: i.Seq, Transition: transition, Severity: r.Severity, Model: r.Model, Version: r.Version,
 		Fault: r.Fault, Title: r.Title, Columns: r.Columns, Slices: r.Slices, Onset: r.Onset, Detected: r.Detected,
 		Window: r.Window, Effect: r.Effect, Evidence: r.Evidence,
-		Replay: schemas.Replay{Spec: st.in.Spec, Offsets: slices.Concat([]schemas.OffsetRange{}, st.in.Offsets)},
+		Replay: schemas.Replay{Spec: st.in.Spec, Offsets: append([]schemas.OffsetRange{}, st.in.Offsets...)},
 		Links:  st.cfg.links(&r), Reason: r.Reason,
 	}
 	st.result.Alerts = append(st.result.Alerts, a)

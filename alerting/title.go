@@ -48,6 +48,10 @@ func sentence(f schemas.Fault, columns []string, over bool) string {
 		return one
 	}
 	who := list(columns)
+	of := "" // the part of the events, where a fault is of one
+	if who != "" {
+		of = " of " + who
+	}
 	if who == "" {
 		who = "a feature"
 	}
@@ -113,9 +117,9 @@ func sentence(f schemas.Fault, columns []string, over bool) string {
 	case schemas.FaultUnseenValues:
 		return who + " " + has + " values that the baseline has not"
 	case schemas.FaultVolume:
-		return "the number of events " + stay("is", "was") + " unusual"
+		return "the number of events" + of + " " + stay("is", "was") + " unusual"
 	case schemas.FaultNoData:
-		return stay("no data", "there was no data")
+		return stay("no data", "there was no data") + of
 	case schemas.FaultCaptureGap:
 		return "features and predictions " + stay("do", "did") + " not match in number"
 	case schemas.FaultRetentionGap:
