@@ -169,7 +169,7 @@ func (a *App) buildWeb() error {
 		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
 	}
 	a.web, err = web.New(c, web.Deps{
-		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
+		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.Lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
 	})
 	return err
 }

@@ -33,7 +33,7 @@ func (a *App) measure(m *telemetry.Metrics) error {
 	counter("modelwatch_flushes_total", "Writes to the store.", &r.Flushes)
 	counter("modelwatch_partials_total", "Partial summaries written.", &r.Partials)
 	errs = append(errs, m.Counter("modelwatch_flush_seconds_total", "Time spent waiting for writes to the store.", func() float64 { return float64(r.FlushNanos.Load()) / 1e9 }))
-	errs = append(errs, m.Gauges("modelwatch_lag", "Records in Kafka that are not yet read, by topic and partition.", "partition", a.lag))
+	errs = append(errs, m.Gauges("modelwatch_lag", "Records in Kafka that are not yet read, by topic and partition.", "partition", a.Lag))
 
 	counter("modelwatch_steps_total", "Steps written to the journal.", &j.Steps)
 	counter("modelwatch_steps_lost_total", "Steps that another replica had decided.", &j.Lost)
@@ -46,8 +46,8 @@ func (a *App) measure(m *telemetry.Metrics) error {
 	return errors.Join(errs...)
 }
 
-// lag tells how far each partition that is read here is behind.
-func (a *App) lag() map[string]int64 {
+// Lag tells how far each partition that is read here is behind.
+func (a *App) Lag() map[string]int64 {
 	if f := a.reading.fetcher.Load(); f != nil {
 		out := map[string]int64{}
 		for _, s := range f.States() {

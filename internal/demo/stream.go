@@ -37,12 +37,35 @@ type stream struct {
 	labels  landings
 }
 
-func newStream(f *flights, m *model, from int, faults []injected, seed uint64) *stream {
-	s := &stream{flights: f, model: m, faults: faults, rng: rand.New(rand.NewPCG(seed, 3)), seen: newLookback(f), next: from}
-	for i := range from {
+// newStream goes on at a moment: with the flights that depart from then on
+// and the labels of those that are in the air.
+func newStream(f *flights, m *model, at time.Time, faults []injected, seed uint64) *stream {
+	s := &stream{flights: f, model: m, faults: faults, rng: rand.New(rand.NewPCG(seed, 3)), seen: newLookback(f), next: f.before(at.UnixMilli())}
+	for i := range s.next {
 		s.seen.of(i)
+		if l := s.landing(i); l.at >= at.UnixMilli() && f.rows[i].at >= at.Add(-48*time.Hour).UnixMilli() {
+			heap.Push(&s.labels, l)
+		}
 	}
 	return s
+}
+
+// delay is how late flight i leaves, in minutes.
+func (s *stream) delay(i int) float64 {
+	r := &s.flights.rows[i]
+	if active(s.faults, "shift", time.UnixMilli(r.at)) {
+		return float64(r.delay) + 20
+	}
+	return float64(r.delay)
+}
+
+// landing is when the label of flight i is due, and what it says: a flight of
+// so many miles at 450 miles an hour, and half an hour on the ground.
+func (s *stream) landing(i int) landing {
+	r := &s.flights.rows[i]
+	delay := s.delay(i)
+	air := time.Duration(float64(r.distance) / 450 * float64(time.Hour))
+	return landing{r.at + (time.Duration(delay)*time.Minute + air + 30*time.Minute).Milliseconds(), i, delay > lateAfter}
 }
 
 // landing is a label that is due.
@@ -101,9 +124,7 @@ func (s *stream) land(t int64, emit func(message) error) error {
 func (s *stream) depart(id int, r *flight, emit func(message) error) error {
 	at := time.UnixMilli(r.at).UTC()
 	x := s.seen.of(id)
-	delay := float64(r.delay)
 	if active(s.faults, "shift", at) {
-		delay += 20
 		x.networkDelay += 20
 		x.originDelay += 20
 	}
@@ -123,9 +144,7 @@ func (s *stream) depart(id int, r *flight, emit func(message) error) error {
 	if err := emit(message{predictionTopic, at, id, v}); err != nil {
 		return err
 	}
-	// A flight of so many miles at 450 miles an hour, and half an hour on the ground.
-	landed := at.Add(time.Duration(delay)*time.Minute + time.Duration(x.distance/450*float64(time.Hour)) + 30*time.Minute)
-	heap.Push(&s.labels, landing{landed.UnixMilli(), id, delay > lateAfter})
+	heap.Push(&s.labels, s.landing(id))
 	return nil
 }
 
@@ -157,11 +176,17 @@ func (s *stream) cut(v []byte, at time.Time) []byte {
 	return v
 }
 
+// The classes of the model.
+const (
+	classLate   = "late"
+	classOnTime = "on_time"
+)
+
 func class(late bool) string {
 	if late {
-		return "late"
+		return classLate
 	}
-	return "on_time"
+	return classOnTime
 }
 
 // head begins an event.
