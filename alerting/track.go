@@ -126,9 +126,6 @@ func (t *track) bad(s sighting) (opened bool) {
 // good counts an ok window and says whether the episode is over.
 func (e *episode) good(start, end int64, clear int) bool {
 	e.Unknown, e.Mute = 0, ""
-	if start < e.LastEnd {
-		return false
-	}
 	if e.OK > 0 && e.OKEnd != start {
 		e.OK = 0
 	}
