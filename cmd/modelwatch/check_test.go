@@ -2,10 +2,13 @@ package main_test
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/modelwatch/modelwatch/internal/testkit"
 )
 
 // object reads the one JSON object that a run printed.
@@ -109,4 +112,53 @@ func TestRun_NothingIsStartedForWrongFiles(t *testing.T) {
 	f("$.log.level: `loud` is not known", "--log.level", "loud")
 	file(t, s.dir, "monitors/wrong.yaml", "model: x\n")
 	f("key `topics` is missing")
+}
+
+// finding is one thing that --connect tried.
+type finding struct{ State, Subject, Message, Hint string }
+
+func TestCheck_Connect(t *testing.T) {
+	kafka, house, bus := testkit.Kafka(t), testkit.ClickHouse(t), testkit.NATS(t)
+	topic := kafka.CreateTopic(t, testkit.Name(t, "flights"), 1, nil)
+	monitor := file(t, t.TempDir(), "m.yaml", "model: flight-delay\ntopics: ["+topic+"]\nfeatures: {distance: {type: number}}\n")
+	f := func(code int, want []finding, args ...string) {
+		t.Helper()
+		got := modelwatch(t, append([]string{"check", monitor, "--connect", "--json"}, args...)...)
+		var r struct {
+			OK          bool
+			Connections []finding
+		}
+		object(t, got, &r)
+		if got.code != code || r.OK != (code == 0) || len(r.Connections) != len(want) {
+			t.Fatalf("%+v", got)
+		}
+		for i, w := range want {
+			if c := r.Connections[i]; c.State != w.State || c.Subject != w.Subject || !strings.Contains(c.Message, w.Message) || !strings.Contains(c.Hint, w.Hint) {
+				t.Errorf("got %+v, want %+v", c, w)
+			}
+		}
+	}
+	embedded := "is embedded: it starts with the service and was not tried"
+	f(0, []finding{{"note", "clickhouse", embedded, ""}, {"note", "nats", embedded, ""}, {"note", "kafka", embedded, ""}})
+	f(0, []finding{
+		{"ok", "clickhouse", house.Addr + " answers", ""},
+		{"ok", "nats", bus.URL + " answers", ""},
+		{"ok", "kafka", kafka.Addr + " answers", ""},
+		{"warn", "topic " + topic, "no events", ""},
+		{"warn", "model flight-delay", "none of its events", ""},
+	}, "--clickhouse.addr", house.Addr, "--clickhouse.database", "not_there_yet", "--nats.url", bus.URL, "--kafka.brokers", kafka.Addr)
+	if dbs := house.Query(t, "SELECT count() FROM system.databases WHERE name = 'not_there_yet'"); strings.TrimSpace(dbs) != "0" {
+		t.Error("a check made a database")
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := closed.Addr().String()
+	closed.Close()
+	f(1, []finding{
+		{"error", "clickhouse", "does not answer: ", "`clickhouse.addr`"},
+		{"error", "nats", "does not answer: ", "`nats.url`"},
+		{"error", "kafka", "does not answer: ", "`kafka.brokers`"},
+	}, "--clickhouse.addr", addr, "--nats.url", "nats://"+addr, "--kafka.brokers", addr)
 }

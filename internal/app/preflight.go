@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rs/zerolog"
 
 	"github.com/modelwatch/modelwatch/consumers"
@@ -70,21 +68,15 @@ func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Setting
 	if err != nil {
 		return preflight.Finding{}, err
 	}
+	// As the migrations do: the database itself may not be there yet, and the
+	// embedded engine ends when a connection asks for one that is not.
+	c.Database = "default"
 	opened, err := store.Open(c, log)
 	if err != nil {
 		return preflight.Finding{}, err
 	}
 	defer opened.Close() //nolint:errcheck // nothing was written
-	ping := func(ctx context.Context) error {
-		err := opened.Ping(ctx)
-		const unknownDatabase = 81 // the service makes it
-		var answer *clickhouse.Exception
-		if errors.As(err, &answer) && answer.Code == unknownDatabase {
-			return nil
-		}
-		return err
-	}
-	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", ping), nil
+	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Ping), nil
 }
 
 func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {
