@@ -63,7 +63,7 @@ func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.kafka, err = consumers.NewClient(kafka, &a.kafkaRead, component(log, "consumers")); err != nil {
+	if a.kafka, err = consumers.NewClient(kafka, &a.kafkaRead, log); err != nil {
 		return nil, fmt.Errorf("preparing Kafka: %w", err)
 	}
 	sc, err := storeConfig(s.ClickHouse)
@@ -71,14 +71,14 @@ func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
 		return nil, err
 	}
 	sc.Program = version
-	if a.store, err = store.Open(sc, component(log, "store")); err != nil {
+	if a.store, err = store.Open(sc, log); err != nil {
 		return nil, err
 	}
 	bc, err := busConfig(s.NATS)
 	if err != nil {
 		return nil, err
 	}
-	if a.bus, err = bus.Open(bc, component(log, "bus")); err != nil {
+	if a.bus, err = bus.Open(bc, log); err != nil {
 		return nil, err
 	}
 	a.outbox = bus.NewOutbox(a.bus, a.store)

@@ -75,7 +75,7 @@ func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Setting
 	if err != nil {
 		return preflight.Finding{}, err
 	}
-	defer opened.Close() //nolint:errcheck // nothing was written
+	defer opened.Close() // nothing was written
 	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Ping), nil
 }
 
@@ -88,6 +88,6 @@ func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log
 	if err != nil {
 		return preflight.Finding{}, err
 	}
-	defer opened.Close() //nolint:errcheck // nothing was published
+	defer opened.Close() // nothing was published
 	return preflight.Reach(ctx, cfg, "nats", c.URL, "is it running, with JetStream? correct `nats.url`, `nats.creds_file` or `nats.tls`", opened.Ping), nil
 }

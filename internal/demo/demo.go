@@ -162,6 +162,12 @@ func (d *demo) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, servers.Close()) }()
+	// Topics first: the consumer group finds them at once.
+	p, err := newProducer(ctx, s.Kafka.Brokers[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
 	service, err := app.New(s, d.o.Version, d.log)
 	if err != nil {
 		return err
@@ -177,7 +183,7 @@ func (d *demo) serve(ctx context.Context) (err error) {
 		if err := d.ready(ctx, service); err != nil {
 			return err
 		}
-		return d.stream(ctx, s, service)
+		return d.stream(ctx, s, service, p)
 	})
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -191,7 +197,7 @@ func (d *demo) ready(ctx context.Context, service *app.App) error {
 	for {
 		var waits []string
 		for name, err := range service.Ready() {
-			if err != nil && name != "assignment" { // there are no topics yet
+			if err != nil {
 				waits = append(waits, name+": "+err.Error())
 			}
 		}
@@ -210,16 +216,11 @@ func (d *demo) ready(ctx context.Context, service *app.App) error {
 }
 
 // stream sends the days after the reference, hour by hour.
-func (d *demo) stream(ctx context.Context, s config.Settings, service *app.App) (err error) {
+func (d *demo) stream(ctx context.Context, s config.Settings, service *app.App, p *producer) (err error) {
 	if d.alerts, err = d.subscribe(ctx, s.NATS.URL); err != nil {
 		return err
 	}
 	defer d.alerts.close()
-	p, err := newProducer(ctx, s.Kafka.Brokers[0])
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
 	at, err := d.resume()
 	if err != nil {
 		return err

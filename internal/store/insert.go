@@ -108,6 +108,9 @@ func (s *Store) insertBlocks(ctx context.Context, table string, c columns, block
 			return fmt.Errorf("inserting into %s: %w: column %s has %d rows of %d", table, errUsage, col.name, col.size(), rows)
 		}
 	}
+	if !s.made.Load() {
+		return ErrNotMade
+	}
 	batch, err := s.conn.PrepareBatch(ctx, c.statement(table))
 	if err != nil {
 		return fmt.Errorf("inserting into %s: %w", table, err)

@@ -160,6 +160,7 @@ func (s *Store) migrateOnce(ctx context.Context, all []Migration) error {
 	if err := s.makeDatabase(ctx); err != nil {
 		return err
 	}
+	s.made.Store(true)
 	if err := s.conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS migrations"+onCluster(s.cfg.Cluster)+
 		" (name String, hash String, program String, at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = "+
 		engine(s.cfg.Cluster, "MergeTree", nil)+" ORDER BY name SETTINGS "+deduplication(s.cfg.Cluster, 10_000)); err != nil {

@@ -13,6 +13,9 @@ type bound map[string]any
 
 // rows runs a query and calls each for every row, once and without retry.
 func (s *Store) rows(ctx context.Context, query string, parameters bound, each func(driver.Rows) error) (err error) {
+	if !s.made.Load() {
+		return ErrNotMade
+	}
 	names := make([]string, 0, len(parameters))
 	for name := range parameters {
 		names = append(names, name)

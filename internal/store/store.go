@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -71,6 +72,10 @@ type Store struct {
 	log  zerolog.Logger
 	conn driver.Conn
 
+	// made is set once the database is known to be there. Until then nothing
+	// connects to it: an embedded engine was seen to die of a session that
+	// names a missing database.
+	made    atomic.Bool
 	commits *committer
 	outbox  outboxFloor
 
@@ -133,8 +138,14 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Ping asks the server for an answer.
+// ErrNotMade is the error of every request before Migrate has seen to the database.
+var ErrNotMade = errors.New("the database is not made yet")
+
+// Ping asks the server for an answer. It is ErrNotMade before Migrate.
 func (s *Store) Ping(ctx context.Context) error {
+	if !s.made.Load() {
+		return ErrNotMade
+	}
 	if err := s.conn.Ping(ctx); err != nil {
 		return fmt.Errorf("reaching ClickHouse at %s: %w", strings.Join(s.cfg.Addr, ", "), err)
 	}
