@@ -333,8 +333,8 @@ func (st *step) judge(k key, findings []detectors.Finding, w span) {
 }
 
 // read sums up what the findings of one track say of a window. Any error is
-// an error. Otherwise it is ok only where all that was bad is measured ok: a
-// slice or a version of which nothing is said goes with the whole.
+// an error. Otherwise it is ok only where all that was bad is measured ok; about
+// says which finding speaks for a slice, and ofVersions for a version.
 func read(findings []detectors.Finding, w span, t *track) reading {
 	r := reading{sighting: sighting{Start: w.start, End: w.end}}
 	for i := range findings {
@@ -384,23 +384,25 @@ func ofVersions(findings []detectors.Finding, versions []string) []detectors.Fin
 	return out
 }
 
-// about finds the least healthy word about a slice, "" being the whole; where
-// there is none, that about the whole.
+// about finds the least healthy word about a slice, "" being the whole: what
+// names it, else what speaks of the whole, else anything, because a detector
+// may sum up all that it had told of in one finding.
 func about(findings []detectors.Finding, slice string) *detectors.Finding {
-	var worst *detectors.Finding
-	for i := range findings {
-		f := &findings[i]
-		if slice == "" && len(f.Slices) > 0 || slice != "" && !slices.Contains(sortedNames(f.Slices), slice) {
-			continue
+	names := func(f *detectors.Finding) bool { return slices.Contains(sortedNames(f.Slices), slice) }
+	whole := func(f *detectors.Finding) bool { return len(f.Slices) == 0 }
+	anything := func(*detectors.Finding) bool { return true }
+	for _, fits := range []func(*detectors.Finding) bool{names, whole, anything} {
+		var worst *detectors.Finding
+		for i := range findings {
+			if f := &findings[i]; fits(f) && (worst == nil || f.State == schemas.StateUnknown) {
+				worst = f
+			}
 		}
-		if worst == nil || f.State == schemas.StateUnknown {
-			worst = f
+		if worst != nil {
+			return worst
 		}
 	}
-	if worst == nil && slice != "" {
-		return about(findings, "")
-	}
-	return worst
+	return nil
 }
 
 // bad takes a bad window into a track.
