@@ -56,7 +56,7 @@ func Decide(w *detectors.Window, measured []Measured, p Parameters, m Memory) ([
 		}
 		seen = append(seen, o)
 	}
-	verdicts, findings, next := m.Step(w, seen, streak.Rule{Windows: p.Windows, Forget: p.Forget})
+	verdicts, findings, next := m.Step(w, seen, streak.Rule{Windows: p.Windows, Clear: p.Clear, Forget: p.Forget})
 	return verdicts, findings, next, nil
 }
 

@@ -10,6 +10,7 @@ type Parameters struct {
 	MinHealthy    int     `json:"min_healthy"`    // healthy windows that are needed for that
 	MinRows       uint64  `json:"min_rows"`       // values of a stream in the window, and in the reference
 	Windows       int     `json:"windows"`        // in a row, before it is a finding
+	Clear         int     `json:"clear"`          // ok windows in a row that are told after that; at least as many as clear an incident
 	Forget        int     `json:"forget"`         // windows without a judgement after which a stream is forgotten
 	MinCoverage   float64 `json:"min_coverage"`   // share of the partitions that must have delivered
 }
@@ -17,7 +18,7 @@ type Parameters struct {
 // DefaultParameters returns the parameters in use where none are given.
 func DefaultParameters() Parameters {
 	return Parameters{
-		Alpha: .01, MinEffect: .25, HealthyFactor: 1.25, MinHealthy: 10, MinRows: 100, Windows: 2, Forget: 2000, MinCoverage: 1,
+		Alpha: .01, MinEffect: .25, HealthyFactor: 1.25, MinHealthy: 10, MinRows: 100, Windows: 2, Clear: 3, Forget: 2000, MinCoverage: 1,
 	}
 }
 
@@ -30,8 +31,8 @@ func (p Parameters) Validate() error {
 		return fmt.Errorf("min_effect is %v, it must not be negative", p.MinEffect)
 	case !(p.HealthyFactor >= 1):
 		return fmt.Errorf("healthy_factor is %v, it must be at least 1", p.HealthyFactor)
-	case p.MinRows == 0, p.Windows < 1, p.Forget < 1, p.MinHealthy < 1:
-		return fmt.Errorf("min_rows, windows, forget and min_healthy must be at least 1")
+	case p.MinRows == 0, p.Windows < 1, p.Clear < 1, p.Forget < 1, p.MinHealthy < 1:
+		return fmt.Errorf("min_rows, windows, clear, forget and min_healthy must be at least 1")
 	case !(p.MinCoverage >= 0 && p.MinCoverage <= 1):
 		return fmt.Errorf("min_coverage is %v, it must be between 0 and 1", p.MinCoverage)
 	}

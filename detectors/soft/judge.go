@@ -1,8 +1,10 @@
 package soft
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/modelwatch/modelwatch/detectors"
 	"github.com/modelwatch/modelwatch/detectors/stat"
@@ -24,12 +26,16 @@ type Empty struct {
 	Windows  int          `json:"windows"`
 	Onset    int64        `json:"onset"`             // start of the first, Unix milliseconds
 	Detected int64        `json:"detected,omitzero"` // end of the window that alarmed; 0 while none has
+	OK       int          `json:"ok,omitempty"`      // windows with rows in a row since then
+	Cleared  bool         `json:"cleared,omitempty"` // there was one
 }
 
 // Gap is a difference of counts that has been found.
 type Gap struct {
-	Onset    int64 `json:"onset"`    // start of its first window, Unix milliseconds
-	Detected int64 `json:"detected"` // end of that window
+	Onset    int64 `json:"onset"`             // start of its first window, Unix milliseconds
+	Detected int64 `json:"detected"`          // end of that window
+	OK       int   `json:"ok,omitempty"`      // windows without it in a row since then
+	Cleared  bool  `json:"cleared,omitempty"` // there was one
 }
 
 // Judge judges the rates of every stream of a closed window, its volume, and
@@ -49,7 +55,7 @@ func Judge(w *detectors.Window, p Parameters, m Memory) ([]schemas.Verdict, []de
 	var verdicts []schemas.Verdict
 	var findings []detectors.Finding
 	seen := append(decide(w, rates, p), volume)
-	verdicts, findings, next.Streams = m.Streams.Step(w, seen, streak.Rule{Windows: p.Windows, Forget: p.Forget})
+	verdicts, findings, next.Streams = m.Streams.Step(w, seen, streak.Rule{Windows: p.Windows, Clear: p.Clear, Forget: p.Forget})
 	f := next.noData(w, rows, p)
 	if f != nil {
 		findings = append(findings, *f)
@@ -148,7 +154,8 @@ func healthyVolume(w *detectors.Window) *schemas.Healthy {
 }
 
 // noData follows windows without rows of a part that has delivered before. A
-// window not fully covered neither lengthens nor ends it. The part's name
+// window not fully covered neither lengthens nor ends it; windows with rows
+// say that it is over, as many in a row as clear asks for. The part's name
 // stands for the columns of the finding, as each part fails on its own.
 func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detectors.Finding {
 	var was Empty
@@ -160,17 +167,30 @@ func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detecto
 			others = append(others, e)
 		}
 	}
+	keep := func() {
+		if m.Empty = others; was.Windows == 0 && was.Detected == 0 {
+			return
+		}
+		m.Empty = append(m.Empty, was)
+		slices.SortFunc(m.Empty, func(a, b Empty) int { return cmp.Compare(a.Part, b.Part) })
+	}
+	m.Empty = others
 	if rows > 0 {
 		m.Delivered |= w.Part
-		m.Empty = others
 		if was.Detected == 0 {
 			return nil
+		}
+		was.Windows, was.Cleared = 0, true
+		if was.OK++; was.OK < p.Clear {
+			keep()
 		}
 		return noDataFinding(w, was, schemas.StateOK, fmt.Sprintf("%d rows", rows))
 	}
 	if m.Delivered&w.Part == 0 {
 		return nil
 	}
+	was.Part, was.OK = w.Part, 0
+	defer func() { keep() }()
 	if w.Coverage < p.MinCoverage {
 		// Nothing came from what was read; of the rest we cannot tell.
 		if was.Detected == 0 {
@@ -179,25 +199,13 @@ func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detecto
 		return noDataFinding(w, was, schemas.StateUnknown, "not all partitions delivered")
 	}
 	if was.Windows == 0 {
-		was = Empty{Part: w.Part, Onset: w.Start}
+		was.Onset = w.Start
 	}
 	was.Windows++
-	if was.Detected == 0 && was.Windows >= p.NoDataWindows {
-		was.Detected = w.End
+	if (was.Detected == 0 || was.Cleared) && was.Windows >= p.NoDataWindows {
+		was.Detected, was.Cleared = w.End, false
 	}
-	m.Empty = nil
-	for _, e := range others {
-		if e.Part < w.Part {
-			m.Empty = append(m.Empty, e)
-		}
-	}
-	m.Empty = append(m.Empty, was)
-	for _, e := range others {
-		if e.Part > w.Part {
-			m.Empty = append(m.Empty, e)
-		}
-	}
-	if was.Detected == 0 {
+	if was.Detected == 0 || was.Cleared {
 		return nil
 	}
 	return noDataFinding(w, was, schemas.StateError, fmt.Sprintf("%d windows without rows", was.Windows))
@@ -217,7 +225,8 @@ func noDataFinding(w *detectors.Window, e Empty, state schemas.State, reason str
 //
 //	|features - predictions| / max(features, predictions) > capture_gap
 //
-// is a finding at once, and ends with the first window that measures less.
+// is a finding at once, and ends with the first window that measures less;
+// that it has ended is said for clear windows in a row.
 // Fewer than capture_rows on both sides, or a window not fully covered, is
 // unknown. m stays as it is.
 func Capture(features, predictions *detectors.Window, p Parameters, m Memory) (schemas.Verdict, []detectors.Finding, Memory) {
@@ -246,7 +255,7 @@ func Capture(features, predictions *detectors.Window, p Parameters, m Memory) (s
 		if gap > p.CaptureGap {
 			v.State = schemas.StateError
 			v.Reason = fmt.Sprintf("%d events with features, %d with predictions", n, k)
-			if m.Gap == nil {
+			if m.Gap == nil || m.Gap.Cleared {
 				next.Gap = &Gap{Onset: w.Start, Detected: w.End}
 			}
 		}
@@ -258,8 +267,15 @@ func Capture(features, predictions *detectors.Window, p Parameters, m Memory) (s
 	if next.Gap == nil {
 		return v, nil, next
 	}
-	f.State, f.Reason, f.Onset, f.Detected = v.State, v.Reason, next.Gap.Onset, next.Gap.Detected
-	if v.State == schemas.StateOK {
+	gap := *next.Gap
+	f.State, f.Reason, f.Onset, f.Detected = v.State, v.Reason, gap.Onset, gap.Detected
+	gap.OK++
+	if v.State != schemas.StateOK {
+		gap.OK = 0
+	}
+	gap.Cleared = gap.Cleared || gap.OK > 0
+	next.Gap = &gap
+	if gap.OK >= p.Clear {
 		next.Gap = nil
 	}
 	return v, []detectors.Finding{f}, next

@@ -253,7 +253,9 @@ func TestLifeOfNulls(t *testing.T) {
 	f(.02, .1, "nulls unknown warning [c3] []") // 20 rows in all
 	f(0, 0, "nulls unknown  [c3] []")
 	f(1, .1, "nulls error warning [c3] []")
-	f(1, 0, "nulls ok warning [c3] []")
+	for range w.p.Clear {
+		f(1, 0, "nulls ok warning [c3] []")
+	}
 	f(1, 0, "")
 }
 
@@ -286,11 +288,11 @@ func TestVolume(t *testing.T) {
 	f(.2, schemas.StateWarn, "")
 	f(.2, schemas.StateError, "volume error warning [features] []")
 	f(1, schemas.StateOK, "volume ok warning [features] []")
-	f(3, schemas.StateWarn, "")
+	f(3, schemas.StateWarn, "volume unknown warning [features] []")
 	for i := range w.baseline.Columns {
 		w.baseline.Columns[i].Streams[0].Healthy = nil
 	}
-	f(3, schemas.StateUnknown, "")
+	f(3, schemas.StateUnknown, "volume unknown warning [features] []") // and it has not been ok for long enough
 }
 
 func TestNoData(t *testing.T) {
@@ -318,8 +320,22 @@ func TestNoData(t *testing.T) {
 	f(0, .5, "no_data unknown critical [features] []")
 	f(0, 1, "no_data error critical [features] []")
 	f(1, 1, "no_data ok critical [features] []")
-	f(0, 1, "")
+	f(0, 1, "") // once only
+	for range w.p.Clear {
+		f(1, 1, "no_data ok critical [features] []")
+	}
 	f(1, 1, "")
+	f(0, 1, "")
+	found = f(0, 1, "no_data error critical [features] []")
+	if found[0].Onset != int64(12+w.p.Clear)*hour {
+		t.Errorf("%+v", found[0])
+	}
+	f(1, 1, "no_data ok critical [features] []")
+	f(0, 1, "")
+	found = f(0, 1, "no_data error critical [features] []")
+	if found[0].Onset != int64(15+w.p.Clear)*hour {
+		t.Errorf("%+v", found[0])
+	}
 }
 
 func TestPartsAreApart(t *testing.T) {
@@ -415,6 +431,10 @@ func TestCapture(t *testing.T) {
 	f(900, 1000, 1, schemas.StateError, "capture_gap error warning [] []")
 	f(9, 10, 1, schemas.StateUnknown, "capture_gap unknown warning [] []")
 	f(1000, 1000, 1, schemas.StateOK, "capture_gap ok warning [] []")
+	f(9, 10, 1, schemas.StateUnknown, "capture_gap unknown warning [] []")
+	for range p.Clear {
+		f(1000, 1000, 1, schemas.StateOK, "capture_gap ok warning [] []")
+	}
 	f(1000, 1000, 1, schemas.StateOK, "")
 	m.Delivered = schemas.PartFeatures
 	f(1000, 0, 1, schemas.StateUnknown, "")

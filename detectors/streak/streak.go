@@ -10,7 +10,7 @@ import (
 
 // Memory is what is remembered between windows. The zero value remembers
 // nothing. Its entries are sorted; only streams that are outside or have
-// alarmed are in it.
+// alarmed and are not forgotten are in it.
 type Memory struct {
 	Entries []Entry `json:"entries,omitempty"`
 }
@@ -28,11 +28,16 @@ type Entry struct {
 	Onset    int64         `json:"onset"`             // start of the first of them, Unix milliseconds
 	Detected int64         `json:"detected,omitzero"` // end of the window that alarmed; 0 while none has
 	Idle     int           `json:"idle,omitempty"`    // windows since the last that judged it
+	Cleared  bool          `json:"cleared,omitempty"` // measured ok since it alarmed
+	OK       int           `json:"ok,omitempty"`      // measured ok in a row, while Cleared
 }
 
 func (e *Entry) stream() schemas.Stream {
 	return schemas.Stream{Version: e.Version, Role: e.Role, Feature: e.Feature, Slice: e.Slice}
 }
+
+// alarmed says whether the stream has alarmed and was not measured ok since.
+func (e *Entry) alarmed() bool { return e.Detected != 0 && !e.Cleared }
 
 // Observation is what one window says of one channel of one stream. The State
 // of its verdict is StateOK, StateUnknown, or StateWarn for outside.
@@ -48,6 +53,7 @@ type Observation struct {
 // Rule says how a streak becomes a finding.
 type Rule struct {
 	Windows int // outside in a row that are needed
+	Clear   int // ok in a row that are told of a stream that has alarmed, before it is forgotten; at least 1
 	Forget  int // windows without a judgement after which a stream is forgotten
 }
 
@@ -79,9 +85,12 @@ type member struct {
 //
 // A finding stands for one fault of one column of one version: it is an error
 // while any of its streams is, unknown while none is but some cannot be
-// judged, and ok once all that had alarmed are measured as ok; then they are
-// forgotten. Its slices are those in which it is seen, none when the whole is
-// among them.
+// judged, and ok once all that had alarmed are measured as ok. That is said
+// for as many windows in a row as the rule asks for, because whoever holds the
+// finding may want more than one of them; then they are forgotten. A stream
+// that was ok alarms again as one that never did, and is unknown until then.
+// The slices of a finding are those in which it is seen, none when the whole
+// is among them.
 func (m Memory) Step(w *detectors.Window, seen []Observation, r Rule) ([]schemas.Verdict, []detectors.Finding, Memory) {
 	var next Memory
 	old := map[key]Entry{}
@@ -112,20 +121,30 @@ func (m Memory) Step(w *detectors.Window, seen []Observation, r Rule) ([]schemas
 		}
 		switch {
 		case o.State == schemas.StateWarn:
-			e.Windows++
-			e.Idle = 0
-			if e.Detected == 0 && (e.Windows >= r.Windows || o.AtOnce) {
-				e.Detected = w.End
+			if e.Windows == 0 {
+				e.Onset = w.Start
 			}
-			if e.Detected != 0 {
+			e.Windows++
+			e.Idle, e.OK = 0, 0
+			if !e.alarmed() && (e.Windows >= r.Windows || o.AtOnce) {
+				e.Detected, e.Cleared = w.End, false
+			}
+			if e.alarmed() {
 				v.State = schemas.StateError
 				alarm(e, schemas.StateError, o)
+			} else if e.Cleared {
+				alarm(e, schemas.StateUnknown, o) // neither ok nor outside for long enough
 			}
 			next.Entries = append(next.Entries, e)
 		case o.State == schemas.StateUnknown && known:
 			next.hold(e, r, func(e Entry) { alarm(e, schemas.StateUnknown, o) })
 		case o.State == schemas.StateOK && e.Detected != 0:
+			e.Windows, e.Idle, e.Cleared = 0, 0, true
+			e.OK++
 			alarm(e, schemas.StateOK, o)
+			if e.OK < r.Clear {
+				next.Entries = append(next.Entries, e)
+			}
 		}
 		verdicts = append(verdicts, v)
 	}
@@ -139,6 +158,7 @@ func (m Memory) Step(w *detectors.Window, seen []Observation, r Rule) ([]schemas
 // hold keeps e although this window says nothing of it.
 func (m *Memory) hold(e Entry, r Rule, alarm func(Entry)) {
 	e.Idle++
+	e.OK = 0
 	if e.Idle > r.Forget {
 		return
 	}
@@ -175,11 +195,14 @@ func finding(w *detectors.Window, g group, all []member) detectors.Finding {
 		}
 	}
 	whole := false
-	for i, m := range all {
-		if i == 0 || m.Onset < f.Onset {
+	for _, m := range all {
+		if f.State == schemas.StateError && m.Cleared {
+			continue // that was another time
+		}
+		if f.Detected == 0 || m.Onset < f.Onset {
 			f.Onset = m.Onset
 		}
-		if i == 0 || m.Detected < f.Detected {
+		if f.Detected == 0 || m.Detected < f.Detected {
 			f.Detected = m.Detected
 		}
 		if m.state == schemas.StateOK && f.State != schemas.StateOK {

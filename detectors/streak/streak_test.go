@@ -12,7 +12,7 @@ import (
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-var rule = streak.Rule{Windows: 2, Forget: 5}
+var rule = streak.Rule{Windows: 2, Clear: 3, Forget: 5}
 
 func observe(slice string, state schemas.State) streak.Observation {
 	return streak.Observation{
@@ -57,35 +57,43 @@ func TestEvidenceIsBounded(t *testing.T) {
 }
 
 // Whatever happens, a stream is an error only after enough windows outside
-// with none inside between, and only a window inside ends that.
+// with none inside between, and only a window inside ends that, which is then
+// said until three in a row were inside.
 func TestStreaks(t *testing.T) {
 	alarms := 0
 	rapid.Check(t, func(t *rapid.T) {
 		states := []schemas.State{schemas.StateOK, schemas.StateWarn, schemas.StateUnknown, "absent"}
 		names := []string{"", "x", "y"}
 		outside, alarmed := map[string]int{}, map[string]bool{}
+		cleared, inside := map[string]bool{}, map[string]int{}
 		var m streak.Memory
 		for i := range int64(rapid.IntRange(1, 30).Draw(t, "windows")) {
 			var seen []streak.Observation
-			was := map[string]bool{}
+			said := map[string]bool{} // that it is ok
 			state := map[string]schemas.State{}
 			for _, n := range names {
-				was[n] = alarmed[n]
 				s := rapid.SampledFrom(states).Draw(t, "state")
 				state[n] = s
 				switch s {
 				case schemas.StateOK:
+					said[n] = alarmed[n] || cleared[n]
+					cleared[n] = said[n]
 					outside[n], alarmed[n] = 0, false
+					inside[n]++
 				case schemas.StateWarn:
 					outside[n]++
 					alarmed[n] = alarmed[n] || outside[n] >= rule.Windows
+					cleared[n] = cleared[n] && !alarmed[n]
+				}
+				if s != schemas.StateOK {
+					inside[n] = 0
 				}
 				if s != "absent" {
 					seen = append(seen, observe(n, s))
 				}
 			}
 			before := fmt.Sprint(m)
-			verdicts, findings, next := m.Step(window(i), seen, streak.Rule{Windows: rule.Windows, Forget: 1000})
+			verdicts, findings, next := m.Step(window(i), seen, streak.Rule{Windows: rule.Windows, Clear: rule.Clear, Forget: 1000})
 			if fmt.Sprint(m) != before {
 				t.Fatal("the memory before was changed")
 			}
@@ -106,13 +114,18 @@ func TestStreaks(t *testing.T) {
 				case alarmed[n] && state[n] == schemas.StateWarn:
 					want = schemas.StateError
 					alarms++
-				case alarmed[n] && want != schemas.StateError:
+				case (alarmed[n] || cleared[n]) && state[n] != schemas.StateOK && want != schemas.StateError:
 					want = schemas.StateUnknown
-				case was[n] && want == "":
+				case said[n] && want == "":
 					want = schemas.StateOK
 				}
-				if alarmed[n] {
+			}
+			for _, n := range names {
+				if alarmed[n] || cleared[n] && state[n] != schemas.StateOK && want == schemas.StateUnknown {
 					sliced = append(sliced, n)
+				}
+				if inside[n] >= rule.Clear {
+					cleared[n] = false
 				}
 			}
 			if want == "" {
