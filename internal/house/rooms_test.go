@@ -150,6 +150,10 @@ var rooms = []room{
 		libraries: []string{"*"},
 	},
 	{path: "internal/house"},
+	{
+		// Tests of the built program on real servers; it has no code of its own.
+		path: "internal/acceptance",
+	},
 	{path: "deploy"},
 	{
 		// Programs of other people: they know Kafka and NATS, and nothing of ours.
