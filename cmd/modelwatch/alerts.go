@@ -166,16 +166,16 @@ func (p *program) follow(ctx context.Context, s *service, f alertFilter, asJSON 
 	f.state, f.limit = "all", followed // what was shown as firing is shown again as resolved
 	told := map[string]schemas.Incident{}
 	away := false
-	for first := true; ; first = false {
+	for first := true; ctx.Err() == nil; first = false {
 		var got incidents
 		err := s.get(ctx, "/api/v1/incidents", f.query(), &got)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && first:
-			return err
-		case err != nil && !away:
-			fmt.Fprintf(p.err, "%s; trying again.\n", lines(err.Error()))
+		if err != nil && ctx.Err() == nil {
+			if first {
+				return err
+			}
+			if !away {
+				fmt.Fprintf(p.err, "%s; trying again.\n", lines(err.Error()))
+			}
 		}
 		away = err != nil
 		if err := p.changes(got.Incidents, told, want, asJSON); err != nil {
@@ -183,10 +183,10 @@ func (p *program) follow(ctx context.Context, s *service, f alertFilter, asJSON 
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(followEvery):
 		}
 	}
+	return nil
 }
 
 // changes prints the incidents that are not as they were told last, oldest change first.

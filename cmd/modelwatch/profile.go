@@ -138,7 +138,7 @@ func write(path string, body []byte, force bool) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // it is gone after a rename
+	defer os.Remove(temporary.Name()) // it is gone after a rename
 	_, err = temporary.Write(body)
 	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
 	if err == nil && force {

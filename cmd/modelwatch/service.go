@@ -95,7 +95,7 @@ func (s *service) get(ctx context.Context, path string, query url.Values, into a
 		}
 		return fmt.Errorf("reaching the service at %s: %w; start one with `modelwatch run`, or point at it with --url or MODELWATCH_URL", s.url, err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // only read
+	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", s.url, err)

@@ -68,15 +68,12 @@ func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Setting
 	if err != nil {
 		return preflight.Finding{}, err
 	}
-	// As the migrations do: the database itself may not be there yet, and the
-	// embedded engine ends when a connection asks for one that is not.
-	c.Database = "default"
 	opened, err := store.Open(c, log)
 	if err != nil {
 		return preflight.Finding{}, err
 	}
 	defer opened.Close() // nothing was written
-	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Ping), nil
+	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Reach), nil
 }
 
 func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/modelwatch/modelwatch/consumers"
 	"github.com/modelwatch/modelwatch/consumers/decode"
@@ -143,9 +144,10 @@ func (t *topic) sample(ctx context.Context, decoder decode.Decoder) (*sampled, e
 	each := int64(max(1, t.cfg.Sample/len(t.meta.Partitions)))
 	fetcher := consumers.NewFetcher(t.client)
 	fetching, stop := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- fetcher.Run(fetching) }()
-	defer func() { stop(); <-done }()
+	var running sync.WaitGroup
+	running.Go(func() { _ = fetcher.Run(fetching) }) // nil once it is stopped
+	defer running.Wait()
+	defer stop()
 	for _, p := range t.meta.Partitions {
 		if s.read >= t.cfg.Sample {
 			break

@@ -96,7 +96,7 @@ func TestTopics(t *testing.T) {
 	fit := slices.Repeat([]string{`{"id":"1","model":"flight-delay","features":{"distance":1,"origin":"ORD","hour":null}}`}, 6)
 	send(t, k.Addr, events, 0, fit...)
 	send(t, k.Addr, events, 1,
-		`{"id":"2","model":"flight-delay","features":{"distance":"far","orgin":"ORD","hour":1}}`,
+		`{"id":"2","model":"flight-delay","features":{"distance":"far","distanc":1,"hour":1}}`,
 		`{"id":"3","model":"flight-dely","features":{"distance":1}}`,
 		`{"id":"4","model":"fare-quote","prediction":1}`,
 		`{"id":`,
@@ -122,7 +122,7 @@ func TestTopics(t *testing.T) {
 		"warn topic EVENTS: unknown_model: 2 events, first at EVENTS/1@1",
 		"warn topic LABELS: cleanup.policy is compact: ",
 		"ok topic LABELS: 1 partition; the latest 1 event can be used; ",
-		"warn model flight-delay: `orgin` is in 1 of 7 events and not in the monitor; did you mean `origin`?",
+		"warn model flight-delay: `distanc` is in 1 of 7 events and not in the monitor; did you mean `distance`?",
 		"warn model flight-delay: `carrier` is in the monitor and in none of 7 events; ",
 		"warn model flight-delay: `distance` is of another type than the monitor says in 1 of 7 events; ",
 		"warn model no-show: none of its events is among those read; ",
