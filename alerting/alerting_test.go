@@ -360,7 +360,7 @@ func TestNothingThatComesInBreaksAMessage(t *testing.T) {
 func TestMessages(t *testing.T) {
 	var s alerting.State
 	cfg := config(schemas.PartFeatures)
-	cfg.PublicURL, cfg.Runbooks = "https://modelwatch.example/", "https://runbooks.example"
+	cfg.PublicURL, cfg.Runbook = "https://modelwatch.example/", "https://runbooks.example/late-flights"
 	in := closed(0, finding(schemas.FaultNulls, bad, 0, "a"))
 	in.Model = "a b.ü"
 	r := s.Step(in, cfg)
@@ -388,7 +388,7 @@ func TestMessages(t *testing.T) {
 	if err := json.Unmarshal(m.Body, &back); err != nil || back.Incident != a.Incident || back.Replay.Spec != in.Spec {
 		t.Errorf("%+v, %v", back, err)
 	}
-	if back.Links.Incident != "https://modelwatch.example/incidents/"+a.Incident || back.Links.Runbook != "https://runbooks.example/nulls" {
+	if back.Links.Incident != "https://modelwatch.example/incidents/"+a.Incident || back.Links.Runbook != "https://runbooks.example/late-flights" {
 		t.Errorf("%+v", back.Links)
 	}
 	if !slices.Contains(strings.Split(string(m.Body), ","), `"slices":[]`) {

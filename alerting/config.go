@@ -18,7 +18,7 @@ type Config struct {
 	MaxUpdates int           `json:"max_updates"` // `updated` messages of one incident
 	MaxOpen    int           `json:"max_open"`    // open incidents of one model
 	PublicURL  string        `json:"public_url"`  // where the pages are, "" for no links
-	Runbooks   string        `json:"runbooks"`    // where runbooks are, by fault; "" for none
+	Runbook    string        `json:"runbook"`     // page that tells what to do, "" for none
 }
 
 // DefaultConfig returns the settings for a model with windows of that length and those parts.

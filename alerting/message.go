@@ -89,12 +89,9 @@ func Body(v any) []byte {
 }
 
 func (c Config) links(i *schemas.Incident) schemas.Links {
-	var l schemas.Links
+	l := schemas.Links{Runbook: c.Runbook}
 	if c.PublicURL != "" {
 		l.Incident = strings.TrimSuffix(c.PublicURL, "/") + "/incidents/" + url.PathEscape(i.Incident)
-	}
-	if c.Runbooks != "" {
-		l.Runbook = strings.TrimSuffix(c.Runbooks, "/") + "/" + url.PathEscape(string(i.Fault))
 	}
 	return l
 }

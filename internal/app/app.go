@@ -200,7 +200,7 @@ func (a *App) work(ctx context.Context) error {
 		return err
 	}
 	// Each layer runs until those above it have stopped.
-	layers := []func(context.Context) error{a.outbox.Run, a.evaluator.Run, a.reading.letters.Run}
+	layers := []func(context.Context) error{a.outbox.Run, a.hear, a.evaluator.Run, a.reading.letters.Run}
 	g := errgroup.Group{}
 	top, failed := errgroup.WithContext(ctx)
 	var stops []context.CancelFunc
@@ -212,11 +212,47 @@ func (a *App) work(ctx context.Context) error {
 	top.Go(func() error { return a.group.Run(failed, a.reading.serve) })
 	top.Go(func() error { return a.registry.watch(failed) })
 	top.Go(func() error { return a.watchMonitors(failed) })
+	top.Go(func() error { return a.retain(failed) })
 	err := top.Wait()
 	for _, stop := range slices.Backward(stops) {
 		stop()
 	}
 	return errors.Join(err, g.Wait())
+}
+
+// hear keeps what retraining jobs say of their requests.
+func (a *App) hear(ctx context.Context) error {
+	return a.bus.WatchStatuses(ctx, func(ctx context.Context, s bus.Status) error { return a.store.SaveStatus(ctx, store.Status(s)) })
+}
+
+// retain drops stored rows that no row can change any more, by the event time
+// of their model.
+func (a *App) retain(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retainEvery):
+		}
+		if dropped, err := a.retainOnce(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn().Err(err).Msg("dropping what is past")
+		} else if dropped > 0 {
+			a.log.Info().Int("partitions", dropped).Msg("dropped what is past")
+		}
+	}
+}
+
+const (
+	retainEvery = 10 * time.Minute
+	retainMore  = 48 * time.Hour // kept beyond the late horizon
+)
+
+func (a *App) retainOnce(ctx context.Context) (int, error) {
+	progress, err := a.store.Progress(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return a.store.Retain(ctx, a.registry.cutoffs(progress))
 }
 
 // prepare migrates the store and loads the monitors, waiting for servers that
@@ -319,7 +355,7 @@ func (a *App) Ready() map[string]error {
 		say("monitors", a.loaded.Load(), "the monitors are not loaded yet")
 	}
 	m := a.group.Snapshot()
-	say("assignment", m.Generation >= 0 || len(a.registry.topics()) == 0, "the consumer group has assigned nothing yet")
+	say("assignment", m.Generation >= 0 || m.Known && len(m.Topics) == 0, "the consumer group has assigned nothing yet")
 	say("nats", a.bus.Connected(), "NATS is away; messages wait in the outbox")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

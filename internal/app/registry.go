@@ -102,13 +102,13 @@ func effectiveFrom(last *schemas.SpecRecord, next *schemas.Spec, progress []sche
 		return last.EffectiveFrom // it never counted a row
 	}
 	// Windows divide a day or are whole days; a common border is one of the longer.
-	longer := max(last.Spec.Window, next.Window)
-	if last.Spec.Window%next.Window != 0 && next.Window%last.Spec.Window != 0 {
-		longer = last.Spec.Window / time.Millisecond * next.Window
+	a, b := last.Spec.Window.Milliseconds(), next.Window.Milliseconds()
+	longer := max(a, b)
+	if a%b != 0 && b%a != 0 {
+		longer = a * b
 	}
-	s := schemas.Spec{Window: longer}
-	from := s.WindowStart(seen) + longer.Milliseconds()
-	return max(from, last.EffectiveFrom)
+	common := schemas.Spec{Window: time.Duration(longer) * time.Millisecond}
+	return max(common.WindowStart(seen)+longer, last.EffectiveFrom)
 }
 
 // watch picks up the specs that other replicas register.
@@ -216,6 +216,31 @@ func (r *registry) onlyModel(topic string) string {
 		}
 	}
 	return only
+}
+
+// cutoffs returns, by model, the event time before which no row can be counted
+// any more and none is read again: behind the slowest partition that delivers
+// the model.
+func (r *registry) cutoffs(progress []schemas.Progress) map[string]int64 {
+	out := map[string]int64{}
+	for _, p := range progress {
+		for _, m := range p.Marks {
+			if m.Max == math.MinInt64 {
+				continue
+			}
+			if t, ok := out[m.Model]; !ok || m.Max < t {
+				out[m.Model] = m.Max
+			}
+		}
+	}
+	horizon := map[string]time.Duration{}
+	for _, rec := range r.current().Records {
+		horizon[rec.Spec.Model] = max(horizon[rec.Spec.Model], rec.Spec.LateHorizon)
+	}
+	for model := range out {
+		out[model] -= (horizon[model] + retainMore).Milliseconds()
+	}
+	return out
 }
 
 // models returns what the evaluator needs of each model, by name.

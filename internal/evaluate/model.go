@@ -278,7 +278,7 @@ func (d *decision) config() alerting.Config {
 	last := &d.m.Specs[len(d.m.Specs)-1]
 	c := alerting.DefaultConfig(last.Spec.Window, d.state.Parts)
 	c.PublicURL = d.m.e.cfg.PublicURL
-	c.Runbooks = d.m.Runbook
+	c.Runbook = d.m.Runbook
 	return c
 }
 

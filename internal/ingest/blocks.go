@@ -17,6 +17,22 @@ func (t *blocks) reset(models *window.Models) {
 	*t = blocks{models: models, by: map[string]*schemas.Block{}}
 }
 
+// maxBlocks is how many models' blocks a partition keeps between two answers.
+const maxBlocks = 8
+
+// trim lets blocks go when there are many: they are empty, and a topic of a
+// hundred models need not hold a hundred of them in each partition.
+func (t *blocks) trim() {
+	if len(t.all) <= maxBlocks {
+		return
+	}
+	for _, b := range t.all[:len(t.all)-maxBlocks] {
+		delete(t.by, b.Layout.Model)
+	}
+	t.all = append(t.all[:0], t.all[len(t.all)-maxBlocks:]...)
+	t.last = nil
+}
+
 // Block returns the block of a model, nil when no monitor speaks of it.
 func (t *blocks) Block(model []byte) *schemas.Block {
 	if t.last != nil && t.last.Layout.Model == string(model) {

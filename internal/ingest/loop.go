@@ -127,6 +127,7 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 		}
 	}
 	l.addBlocks()
+	l.blocks.trim()
 	l.epoch = f.LeaderEpoch()
 	if err := f.Err(); err != nil {
 		return l.trouble(ctx, err)

@@ -32,7 +32,12 @@ type Assembler struct {
 	seen, before *idSet // ids of this chunk and of the one before
 
 	ids []schemas.IDRow // since the last Clear
-	run Run
+
+	// Scratch of the block being added.
+	run        Run
+	classified []summary.Classified
+	buckets    [][]int32 // rows by slice
+	touched    []uint16
 }
 
 type markKey struct {
@@ -59,11 +64,7 @@ type state struct {
 	duplicate [schemas.BlockRows]schemas.Part
 	version   [schemas.BlockRows]uint16
 
-	classified map[*compiled][]summary.Classified
-	slice      []uint16 // slice codes of the block's rows, for one slicing at a time
-	buckets    [][]int32
-	touched    []uint16
-	inGroup    []blockGroup
+	inGroup []blockGroup
 }
 
 // groupKey names one window of one part as one spec has it.
@@ -294,7 +295,6 @@ func (a *Assembler) of(model string) *state {
 		st = &state{
 			model: a.models.byName[model], open: map[groupKey]*group{},
 			versions: map[string]uint16{"": 0, schemas.OtherValue: 1}, names: []string{"", schemas.OtherValue},
-			classified: map[*compiled][]summary.Classified{}, slice: make([]uint16, schemas.BlockRows),
 		}
 		a.state[model] = st
 		a.order = append(a.order, st)
@@ -381,14 +381,10 @@ func (a *Assembler) Add(b *schemas.Block, visit func(*Run)) {
 }
 
 func (a *Assembler) addRun(st *state, b *schemas.Block, c *compiled, from, to int, visit func(*Run)) {
-	cls := st.classified[c]
-	if cls == nil {
-		cls = make([]summary.Classified, len(c.columns))
-		for i := range cls {
-			cls[i] = newClassified()
-		}
-		st.classified[c] = cls
+	for len(a.classified) < len(c.columns) {
+		a.classified = append(a.classified, newClassified())
 	}
+	cls := a.classified[:len(c.columns)]
 	var present schemas.Part
 	for row := from; row < to; row++ {
 		present |= b.Parts[row]
@@ -415,7 +411,7 @@ func (a *Assembler) addRun(st *state, b *schemas.Block, c *compiled, from, to in
 			continue
 		}
 		for i := range st.split(b, c, p, from, to) {
-			st.accumulate(b, c, cls, &st.inGroup[i])
+			a.accumulate(st, b, c, cls, &st.inGroup[i])
 		}
 	}
 }
@@ -490,7 +486,7 @@ func (g *group) fault(f schemas.Fault, n uint64) {
 	g.dirty = true
 }
 
-func (st *state) accumulate(b *schemas.Block, c *compiled, cls []summary.Classified, bg *blockGroup) {
+func (a *Assembler) accumulate(st *state, b *schemas.Block, c *compiled, cls []summary.Classified, bg *blockGroup) {
 	g := st.group(bg.groupKey)
 	g.dirty = true
 	g.rows.dirty = true
@@ -518,34 +514,34 @@ func (st *state) accumulate(b *schemas.Block, c *compiled, cls []summary.Classif
 	}
 	addColumns(c, cls, columns, g.whole, bg.rows, late)
 	for i := range c.slices {
-		st.addSlices(b, c, cls, &c.slices[i], g.slices[i], columns, bg)
+		a.addSlices(st, b, c, cls, &c.slices[i], g.slices[i], columns, bg)
 	}
 }
 
 // addSlices groups the rows by slice once and then adds each column slice by
 // slice, so that the cost of a slice is that of its own rows.
-func (st *state) addSlices(b *schemas.Block, c *compiled, cls []summary.Classified, s *slicing, into []*sliced, columns []int, bg *blockGroup) {
-	for len(st.buckets) < len(s.names) {
-		st.buckets = append(st.buckets, nil)
+func (a *Assembler) addSlices(st *state, b *schemas.Block, c *compiled, cls []summary.Classified, s *slicing, into []*sliced, columns []int, bg *blockGroup) {
+	for len(a.buckets) < len(s.names) {
+		a.buckets = append(a.buckets, nil)
 	}
-	st.touched = st.touched[:0]
+	a.touched = a.touched[:0]
 	for _, row := range bg.rows {
 		if b.Parts[row]&schemas.PartFeatures == 0 {
 			continue // the event does not carry the slice's columns
 		}
 		code := s.of(c, cls, row)
-		if len(st.buckets[code]) == 0 {
-			st.touched = append(st.touched, code)
+		if len(a.buckets[code]) == 0 {
+			a.touched = append(a.touched, code)
 		}
-		st.buckets[code] = append(st.buckets[code], row)
+		a.buckets[code] = append(a.buckets[code], row)
 	}
-	for _, code := range st.touched {
+	for _, code := range a.touched {
 		if into[code] == nil {
 			into[code] = &sliced{columns: accumulators(c, columns, false)}
 		}
 		into[code].dirty = true
-		addColumns(c, cls, columns, into[code].columns, st.buckets[code], st.late(st.buckets[code]))
-		st.buckets[code] = st.buckets[code][:0]
+		addColumns(c, cls, columns, into[code].columns, a.buckets[code], st.late(a.buckets[code]))
+		a.buckets[code] = a.buckets[code][:0]
 	}
 }
 
