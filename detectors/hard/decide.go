@@ -95,7 +95,7 @@ func Decide(trips []schemas.Trip, spec *schemas.Spec, p Parameters, m Memory) ([
 // partOf says whose windows count the rows of a fault.
 func partOf(spec *schemas.Spec, fault schemas.Fault, feature string) schemas.Part {
 	switch fault {
-	case schemas.FaultDuplicates, schemas.FaultFutureEvents, schemas.FaultLateData, schemas.FaultUnparsable:
+	case schemas.FaultDuplicates, schemas.FaultFutureEvents, schemas.FaultLateData, schemas.FaultUnparsable, schemas.FaultRetentionGap:
 		return schemas.PartOf(feature)
 	case schemas.FaultExtraColumn:
 		return schemas.PartFeatures

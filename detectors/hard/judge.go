@@ -137,7 +137,7 @@ func verdict(w *detectors.Window, fault schemas.Fault, feature string, got tally
 // eventFault says whether a fault is one of whole events.
 func eventFault(f schemas.Fault) bool {
 	switch f {
-	case schemas.FaultUnparsable, schemas.FaultDuplicates, schemas.FaultFutureEvents, schemas.FaultLateData, schemas.FaultExtraColumn:
+	case schemas.FaultUnparsable, schemas.FaultDuplicates, schemas.FaultFutureEvents, schemas.FaultLateData, schemas.FaultExtraColumn, schemas.FaultRetentionGap:
 		return true
 	}
 	return false

@@ -42,6 +42,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 	l.addBlocks()
 	l.partials = l.asm.Partials(l.partials[:0], ext == small)
 	rows := schemas.Rows{Chunk: l.asm.Chunk(), End: l.asm.End(), IDs: l.asm.IDs(), Panes: l.asm.Panes(ext == sealed)}
+	rows.Trips = append(rows.Trips, l.gapTrips...)
 	var changes uint64
 	for _, c := range l.checkers {
 		changes += c.Changes()
@@ -71,7 +72,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 	if err := l.deps.Store.Write(ctx, l.partials, rows); err != nil {
 		return fmt.Errorf("storing %s/%d up to %d: %w", l.part.Topic, l.part.Partition, p.End, err)
 	}
-	l.checked = changes
+	l.checked, l.gapTrips = changes, nil
 	l.asm.Clear()
 	l.stored = p.End
 	l.lastWrite = l.deps.Now()

@@ -23,7 +23,8 @@ type Loop struct {
 
 	specs    *Specs
 	asm      *window.Assembler
-	gap      [2]int64 // lost before the chunk: from, to
+	gap      [2]int64       // lost before the chunk: from, to
+	gapTrips []schemas.Trip // that say so
 	blocks   blocks
 	checkers map[*schemas.SpecRecord]*hard.Checker
 	checked  uint64 // changes of the checkers that are stored
@@ -302,6 +303,7 @@ func (l *Loop) skip(ctx context.Context, offset int64, why string, cause error) 
 	if err := l.seal(ctx, offset, [2]int64{from, offset}); err != nil {
 		return err
 	}
+	l.gapTrips = l.asm.Gap(from, offset, why)
 	l.deps.Source.SeekTo(offset, -1)
 	return nil
 }
@@ -344,7 +346,7 @@ func (l *Loop) begin(s window.Start, gap [2]int64) {
 }
 
 func (l *Loop) reset(gap [2]int64) {
-	l.gap = gap
+	l.gap, l.gapTrips = gap, nil
 	l.checkers = map[*schemas.SpecRecord]*hard.Checker{}
 	l.checked = 0
 }

@@ -65,7 +65,10 @@ func (l *Loop) resume(ctx context.Context) error {
 			l.deps.Stats.GapOffsets.Add(gap[1] - gap[0])
 		}
 		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: known.Last.Clock, Marks: known.Last.Marks}, gap, log)
-		return nil
+		if gap[1] > gap[0] {
+			l.gapTrips = l.asm.Gap(gap[0], gap[1], "records were deleted before they were read")
+		}
+		return l.flush(ctx, small)
 	}
 	s := window.Start{Chunk: last.Chunk, Previous: last.Previous, Clock: last.ClockStart}
 	for _, m := range last.Marks {

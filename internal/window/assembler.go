@@ -347,6 +347,25 @@ func (a *Assembler) leading(model string) schemas.Part {
 	return schemas.PartFeatures
 }
 
+// Gap returns what is to be said of offsets [from, to) that are lost before
+// the open chunk: one trip for each part that its partition has delivered, in
+// the window up to which it had come.
+func (a *Assembler) Gap(from, to int64, reason string) []schemas.Trip {
+	var out []schemas.Trip
+	for _, m := range a.Progress().Marks {
+		model := a.models.byName[m.Model]
+		if model == nil || m.Max == NoTime {
+			continue
+		}
+		c := model.at(m.Max)
+		out = append(out, schemas.Trip{
+			Model: m.Model, SpecSeq: c.record.Seq, Fault: schemas.FaultRetentionGap, Feature: m.Part.String(), WindowStart: c.start(m.Max),
+			Onset: m.Max, Time: m.Max, OnsetOffset: from, Offset: to, Bad: uint64(to - from), Rows: uint64(to - from), Reason: reason,
+		})
+	}
+	return out
+}
+
 // latest is the greatest mark of a model, NoTime before its first row.
 func (a *Assembler) latest(model string) int64 {
 	t := int64(NoTime)
