@@ -159,7 +159,7 @@ func (g *Group) Run(ctx context.Context, serve func(ctx context.Context, a Assig
 		topics, err := g.existing(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to stop, and that is no failure
 			}
 			g.stats.failed(err)
 			if fails++; fails == 1 {

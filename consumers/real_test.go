@@ -600,9 +600,10 @@ func TestKafkaDeadLetters(t *testing.T) {
 				delete(want, "model")
 			}
 			want["size"] = fmt.Sprint(len(value))
-			if next == 1 {
+			switch next {
+			case 1:
 				want["size"] = fmt.Sprint(len(long))
-			} else if next == 2 {
+			case 2:
 				want["size"] = fmt.Sprint(99 << 20)
 			}
 			if sum := h["sha256"]; (len(sum) == 64) != (next != 2) {

@@ -166,7 +166,7 @@ func (d *decoder) uvarint() uint64 {
 // size reads the length of a string or array: -1 is null. Every element takes
 // at least one byte, so a length above what is left is a lie.
 func (d *decoder) size(wide bool) int {
-	n := -1
+	var n int
 	switch {
 	case d.flex:
 		v := d.uvarint()

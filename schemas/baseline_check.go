@@ -58,7 +58,7 @@ func (c *BaselineColumn) validate() error {
 	default:
 		return fmt.Errorf("role %d is not one of a column", c.Role)
 	}
-	bins := 0
+	var bins int
 	switch c.Type {
 	case TypeNumber:
 		if err := c.validateNumber(); err != nil {

@@ -51,9 +51,9 @@ func TestOneRequestForALastingDrift(t *testing.T) {
 	if !q.CooldownUntil.Equal(noon.Add(26*time.Hour)) || len(q.Incidents) != 1 || m.Headers["ce-type"] != "modelwatch.retrain.requested" {
 		t.Errorf("%+v", q)
 	}
-	for h := time.Duration(3); h < 72; h++ {
-		if r := s.Step(input(h*time.Hour, drift), p); len(r.Requests)+len(r.Held) != 0 {
-			t.Fatalf("asked again for the same need after %d h: %+v", h, r)
+	for after := 3 * time.Hour; after < 72*time.Hour; after += time.Hour {
+		if r := s.Step(input(after, drift), p); len(r.Requests)+len(r.Held) != 0 {
+			t.Fatalf("asked again for the same need after %s: %+v", after, r)
 		}
 	}
 }
@@ -86,14 +86,14 @@ func TestWrongDataAreNoReason(t *testing.T) {
 func TestScheduleCountsFromTheLastRequest(t *testing.T) {
 	var s retrain.State
 	p := retrain.Policy{Drift: true, Schedule: 168 * time.Hour, Cooldown: 24 * time.Hour}
-	var at []time.Duration
-	for h := time.Duration(0); h < 24*30; h++ {
-		in := input(h * time.Hour)
-		if h == 24*10 {
+	var at []int // days
+	for after := time.Duration(0); after < 30*24*time.Hour; after += time.Hour {
+		in := input(after)
+		if after == 10*24*time.Hour {
 			in.Incidents = append(in.Incidents, incident("d", schemas.FaultDrift, "a"))
 		}
 		for range s.Step(in, p).Requests {
-			at = append(at, h/24)
+			at = append(at, int(after/(24*time.Hour)))
 		}
 	}
 	if len(at) != 4 || at[0] != 7 || at[1] != 10 || at[2] != 17 || at[3] != 24 {

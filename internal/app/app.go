@@ -195,7 +195,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) work(ctx context.Context) error {
 	if err := a.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to stop, and that is no failure
 		}
 		return err
 	}
@@ -327,7 +327,7 @@ func (a *App) fingerprint() string {
 	var out []byte
 	_ = filepath.WalkDir(a.settings.Monitors, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil
+			return nil //nolint:nilerr // what cannot be looked at shows when it is read
 		}
 		if i, err := d.Info(); err == nil {
 			out = fmt.Appendf(out, "%s %d %d\n", path, i.Size(), i.ModTime().UnixNano())

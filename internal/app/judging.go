@@ -17,7 +17,6 @@ type judgeStore struct {
 	*store.Store
 
 	mu      sync.Mutex
-	trips   store.Cursor
 	revised map[string]store.Cursor // by model
 }
 

@@ -62,7 +62,7 @@ func (r *reading) follow(ctx context.Context, loop *ingest.Loop, p consumers.Par
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		err := loop.Run(ctx)
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the generation has ended, and that is no failure
 		}
 		r.log.Error().Err(err).Str("topic", p.Topic).Int32("partition", p.Partition).Dur("retry_in", wait).Msg("reading a partition")
 		select {

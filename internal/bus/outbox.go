@@ -71,7 +71,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		err := o.turn(ctx, &ready)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to stop, and that is no failure
 		case err == nil:
 			wait = outboxPoll
 		default:

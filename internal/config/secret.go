@@ -70,7 +70,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening file: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	about, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading file: %w", err)

@@ -31,10 +31,16 @@ func (h *healthy) Name() string { return "the first 28 days of flights" }
 // Columns implements profile.Source.
 func (h *healthy) Columns() []profile.Column {
 	return []profile.Column{
-		{Name: "distance", Role: schemas.RoleFeature}, {Name: "origin", Role: schemas.RoleFeature}, {Name: "destination", Role: schemas.RoleFeature},
-		{Name: "hour", Role: schemas.RoleFeature}, {Name: "weekday", Role: schemas.RoleFeature},
-		{Name: "origin_delay", Role: schemas.RoleFeature}, {Name: "network_delay", Role: schemas.RoleFeature},
-		{Name: "prediction", Role: schemas.RolePrediction}, {Name: "score", Role: schemas.RoleScore}, {Name: "label", Role: schemas.RoleLabel},
+		{Name: "distance", Role: schemas.RoleFeature},
+		{Name: "origin", Role: schemas.RoleFeature},
+		{Name: "destination", Role: schemas.RoleFeature},
+		{Name: "hour", Role: schemas.RoleFeature},
+		{Name: "weekday", Role: schemas.RoleFeature},
+		{Name: "origin_delay", Role: schemas.RoleFeature},
+		{Name: "network_delay", Role: schemas.RoleFeature},
+		{Name: "prediction", Role: schemas.RolePrediction},
+		{Name: "score", Role: schemas.RoleScore},
+		{Name: "label", Role: schemas.RoleLabel},
 	}
 }
 

@@ -173,7 +173,7 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 	for _, m := range models {
 		if err := m.evaluate(ctx, progress, trips); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to stop, and that is no failure
 			}
 			e.deps.Stats.Errors.Add(1)
 			e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")

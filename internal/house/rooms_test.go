@@ -69,7 +69,7 @@ var rooms = []room{
 	},
 	{
 		path: "internal/ingest",
-		may:  []string{"schemas/...", "internal/window/...", "detectors/hard/..."},
+		may:  []string{"schemas/...", "internal/summary/...", "internal/window/...", "detectors/hard/...", "consumers/..."},
 	},
 	{
 		path:  "internal/evaluate",
@@ -116,7 +116,7 @@ var rooms = []room{
 	{
 		// The settings file holds the Config of every room it sets up.
 		path:      "internal/config",
-		may:       []string{"..."},
+		may:       []string{"schemas/..."},
 		libraries: []string{"github.com/goccy/go-yaml", "github.com/invopop/jsonschema"},
 	},
 	{

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/modelwatch/modelwatch/consumers/decode"
@@ -127,12 +126,12 @@ func (l *Loop) warm(ctx context.Context, from, to int64) error {
 			l.asm.Warm(b)
 			b.Reset()
 		}
-		if f.Offset() >= to || errors.Is(f.Err(), context.Canceled) {
+		if f.Offset() >= to {
 			return nil
 		}
 		if f.Err() != nil {
 			l.deps.Log.Warn().Err(f.Err()).Msg("reading the ids of the chunk before; duplicates of it may go unseen")
-			return nil
+			return nil //nolint:nilerr // as the comment above says
 		}
 	}
 }

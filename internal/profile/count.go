@@ -37,8 +37,7 @@ type counted struct {
 type stream struct {
 	name string
 	*summary.Accumulator
-	cell    int // first of its cells in a window
-	healthy map[string]schemas.Healthy
+	cell int // first of its cells in a window
 }
 
 // The cells of a stream in a window; its bins follow.

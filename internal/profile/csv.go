@@ -28,7 +28,7 @@ func (c *csvFile) Rows(ctx context.Context, row func(*Row) error, bad func(int64
 	if err != nil {
 		return fmt.Errorf("opening data: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return c.read(ctx, f, row, bad)
 }
 

@@ -41,7 +41,7 @@ func (j *jsonFile) Rows(ctx context.Context, row func(*Row) error, bad func(int6
 	if err != nil {
 		return fmt.Errorf("opening data: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return j.read(ctx, f, row, bad)
 }
 
@@ -76,7 +76,7 @@ func (j *jsonFile) read(ctx context.Context, in io.Reader, row func(*Row) error,
 			}
 		}
 		if end {
-			return nil
+			return nil //nolint:nilerr // the error is the end of the file
 		}
 	}
 }

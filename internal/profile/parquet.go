@@ -41,7 +41,7 @@ func (p *parquetFile) Rows(ctx context.Context, row func(*Row) error, _ func(int
 	if err != nil {
 		return fmt.Errorf("opening data: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	about, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("opening data: %w", err)
@@ -123,7 +123,7 @@ func (p *parquetFile) group(ctx context.Context, g parquet.RowGroup, leaves []le
 	if err := p.guard(func() error { reader = g.Rows(); return nil }); err != nil {
 		return err
 	}
-	defer reader.Close() //nolint:errcheck // only read
+	defer reader.Close()
 	for {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -81,6 +81,9 @@ const (
 	chunkVersions = 32
 )
 
+// largestBatch is the most bytes that a batch of records may have to be read.
+const largestBatch = 32 << 20
+
 // exactLimit bounds the multiples of a unit that enter a sum.
 const exactLimit = 1 << 37
 
@@ -111,6 +114,8 @@ const recountWait = 5 * time.Minute
 //     or that is 4096 offsets or more from that start, once the running maximum
 //     of record times is in another five minutes than it was at the chunk's first
 //     record; or once that maximum has grown by a day.
+//   - A record of more than 32 MiB, sent by itself and not compressed, is left
+//     out as a gap, behind which a chunk begins.
 //   - A number is counted in the bin i with edges[i-1] < x <= edges[i]; its mean
 //     is that of round((x - anchor) / unit), ties to even and limited to 2^37 to
 //     either side. A category outside the spec's counts in the last bin.
@@ -262,12 +267,14 @@ func newPartitionLog(r *recount, topic string, counts *PartitionCounts, start in
 
 // pass takes in the next record.
 func (l *partitionLog) pass(rec *kgo.Record) {
+	if len(rec.Value) > largestBatch {
+		l.beginChunk(rec.Offset + 1)
+		return
+	}
 	ts := rec.Timestamp.UnixMilli()
 	clock := max(l.clock, ts)
 	if l.beginsChunk(rec.Offset, clock) {
-		l.start, l.begun = rec.Offset, false
-		l.previous, l.ids = l.ids, map[seenID]bool{}
-		l.versions = map[string]map[string]bool{}
+		l.beginChunk(rec.Offset)
 	}
 	l.clock = clock
 	if !l.begun {
@@ -302,6 +309,12 @@ func (l *partitionLog) pass(rec *kgo.Record) {
 		l.counts.Late++
 	}
 	l.count(&e, late, duplicate)
+}
+
+func (l *partitionLog) beginChunk(start int64) {
+	l.start, l.begun = start, false
+	l.previous, l.ids = l.ids, map[seenID]bool{}
+	l.versions = map[string]map[string]bool{}
 }
 
 // beginsChunk applies the chunk rule to a record; clock takes its time in.

@@ -71,8 +71,16 @@ func TestRecount_ByHand(t *testing.T) {
 			name string
 			n    uint64
 		}{
-			{"present", w.Present}, {"absent", w.Absent}, {"nulls", w.Nulls}, {"nans", w.NaNs}, {"infs", w.Infs}, {"bad", w.Bad},
-			{"unseen", w.Unseen}, {"outside", w.Outside}, {"unexpected", w.Unexpected}, {"late", w.Late},
+			{"present", w.Present},
+			{"absent", w.Absent},
+			{"nulls", w.Nulls},
+			{"nans", w.NaNs},
+			{"infs", w.Infs},
+			{"bad", w.Bad},
+			{"unseen", w.Unseen},
+			{"outside", w.Outside},
+			{"unexpected", w.Unexpected},
+			{"late", w.Late},
 		} {
 			if f.n > 0 {
 				out += fmt.Sprintf(" %d %s", f.n, f.name)

@@ -82,6 +82,7 @@ type Record struct {
 	Key   string
 	Value []byte // nil is a tombstone
 	Time  time.Time
+	Pin   int32 // 1 more than the partition it must go to; 0: to that of its key
 }
 
 // Malformed lists values that are no usable event of the model, with the
@@ -278,24 +279,47 @@ func (t *Traffic) events(m *TrafficModel, n int64) []Record {
 // Produce sends records to Kafka and waits until all are acknowledged.
 func Produce(tb testing.TB, broker string, records []Record) {
 	tb.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchMaxBytes(150<<20),
-		kgo.MaxBufferedRecords(20_000), kgo.BrokerMaxWriteBytes(200<<20), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
-	if err != nil {
+	if err := Send(tb.Context(), broker, records); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Send is Produce for goroutines, which may not end a test. Records go out
+// uncompressed: to the partition of their key's hash, or to the one they name.
+func Send(ctx context.Context, broker string, records []Record) error {
+	byKey := kgo.StickyKeyPartitioner(nil)
+	pinned := kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
+		keyed := byKey.ForTopic(topic)
+		return func(r *kgo.Record, n int) int {
+			if r.Partition >= 0 {
+				return int(r.Partition)
+			}
+			return keyed.Partition(r, n)
+		}
+	})
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchMaxBytes(150<<20),
+		kgo.MaxBufferedRecords(20_000), kgo.BrokerMaxWriteBytes(200<<20), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(pinned))
+	if err != nil {
+		return err
+	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	all := make([]*kgo.Record, len(records))
 	for i, r := range records {
-		all[i] = &kgo.Record{Topic: r.Topic, Value: r.Value, Timestamp: r.Time}
+		all[i] = &kgo.Record{Topic: r.Topic, Value: r.Value, Timestamp: r.Time, Partition: -1}
+		if r.Pin != 0 {
+			all[i].Partition = r.Pin - 1
+		}
 		if r.Key != "" {
 			all[i].Key = []byte(r.Key)
 		}
 	}
 	if err := client.ProduceSync(ctx, all...).FirstErr(); err != nil {
-		tb.Fatalf("producing %d records: %v", len(records), err)
+		return fmt.Errorf("producing %d records: %w", len(records), err)
 	}
+	return nil
 }
 
 // Baseline returns what the healthy traffic of any model looks like, named for
