@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -138,11 +139,15 @@ func (p *program) serve(ctx context.Context, s config.Settings, log zerolog.Logg
 // work starts the servers that are embedded, and the service upon them.
 func (p *program) work(ctx context.Context, s config.Settings, reload <-chan struct{}, log zerolog.Logger) (err error) {
 	secure := s.HTTP.TLS != nil
+	asked := s
 	servers, s, err := app.StartServers(ctx, s, func(line string) { fmt.Fprintln(p.err, plain(line)) }, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, servers.Close()) }()
+	for _, line := range inside(&asked, &s) {
+		fmt.Fprintf(p.err, "modelwatch: %s\n", line)
+	}
 	service, err := app.New(s, readBuild().Version, log)
 	if err != nil {
 		return err
@@ -164,6 +169,22 @@ func (p *program) work(ctx context.Context, s config.Settings, reload <-chan str
 			}
 		}
 	}
+}
+
+// inside tells where the servers that were started in the process are reached:
+// they take free ports, and whoever publishes or subscribes has to know them.
+func inside(asked, started *config.Settings) []string {
+	var lines []string
+	if asked.Kafka.Embedded {
+		lines = append(lines, "embedded Kafka at "+strings.Join(started.Kafka.Brokers, ","))
+	}
+	if asked.ClickHouse.Embedded {
+		lines = append(lines, "embedded ClickHouse at "+strings.Join(started.ClickHouse.Addr, ","))
+	}
+	if asked.NATS.Embedded {
+		lines = append(lines, "embedded NATS at "+started.NATS.URL)
+	}
+	return lines
 }
 
 // pages is the address to open in a browser; one that is served on all
