@@ -65,7 +65,7 @@ func TestParseMonitor(t *testing.T) {
 	if r := m.Retrain; !r.When.Drift || r.When.Performance.Drop != 0.03 || time.Duration(r.When.Schedule) != 168*time.Hour || r.When.Labels != 50000 || r.MinLabels != 5000 {
 		t.Errorf("retrain %+v", r)
 	}
-	want := []string{"$.budget", "$.retrain.min_labels", "$.retrain.when.labels", "$.retrain.when.performance"}
+	want := []string{"$.budget", "$.retrain.when.labels", "$.retrain.when.performance"}
 	if got := m.Unserved(); !slices.Equal(got, want) {
 		t.Errorf("unserved %v, want %v", got, want)
 	}
