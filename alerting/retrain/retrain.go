@@ -233,7 +233,7 @@ func Message(r *schemas.RetrainRequest) schemas.Message {
 		ID: r.Request, Stream: schemas.StreamRetrain,
 		Subject: schemas.SubjectRetrain + "." + schemas.SubjectToken(r.Model) + "." + schemas.SubjectToken(r.Request),
 		Headers: alerting.CloudEvent{
-			ID: r.Request, Type: "modelwatch.retrain.requested", Model: r.Model, Subject: r.Request, Schema: "retrain", Time: r.Requested,
+			ID: r.Request, Type: "modelwatch.retrain.requested", Model: r.Model, Subject: r.Request, Schema: "retrain_request", Time: r.Requested,
 		}.Headers(),
 		Body: alerting.Body(r),
 	}
