@@ -12,14 +12,14 @@ import "time"
 // decision.
 type ModelOverview struct {
 	Model     string          `json:"model"`
-	Versions  []VersionSeen   `json:"versions"`            // of the last 48 hours before LastEvent, latest event first
+	Versions  []VersionSeen   `json:"versions"`            // of the last 48 hours before LastEvent, or 14 windows where that is longer; latest event first
 	LastEvent time.Time       `json:"last_event,omitzero"` // greatest event time stored of any part
 	Judged    Interval        `json:"judged"`              // the last window with a verdict; zero when there is none
 	States    StateCounts     `json:"states"`              // of the verdicts in that window
 	Unknown   []UnknownReason `json:"unknown,omitempty"`   // why its unknown verdicts are unknown, most frequent first
 	Worst     *Verdict        `json:"worst,omitempty"`     // the error or warn verdict of greatest absolute effect in that window
 	Firing    int             `json:"firing"`              // open incidents
-	Rows      []WindowRow     `json:"rows"`                // windows of role rows, feature features (or prediction where there are none), whole, all versions summed (Version ""), of the last 48 hours, oldest first
+	Rows      []WindowRow     `json:"rows"`                // windows of role rows, feature features (or prediction where there are none), whole, all versions summed (Version ""), of the same stretch, oldest first
 	Volume    []Verdict       `json:"volume,omitempty"`    // verdicts of the volume channel of the same windows, oldest first
 }
 

@@ -12,13 +12,18 @@ import (
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-// shown is how far back from a model's last event the overview goes.
-const shown = 48 * time.Hour
+// How far back from a model's last event the overview goes: the longer of
+// two days and two weeks of daily windows' worth of its own windows.
+const (
+	shownTime    = 48 * time.Hour
+	shownWindows = 14
+)
 
 // overview gathers what Models returns.
 type overview struct {
-	models []schemas.ModelOverview // by name
-	index  map[string]int
+	models  []schemas.ModelOverview // by name
+	index   map[string]int
+	lengths map[string]int64 // of windows, milliseconds, by model
 }
 
 // at returns a model's place, nil for one that is not listed.
@@ -29,7 +34,7 @@ func (o *overview) at(model string) *schemas.ModelOverview {
 	return nil
 }
 
-// recent narrows a query to the listed models and their last 48 hours.
+// recent narrows a query to the listed models and what is shown of them.
 func (o *overview) recent(w *filter) {
 	models, from := make([]string, len(o.models)), make([]int64, len(o.models))
 	least := int64(math.MaxInt64)
@@ -38,7 +43,7 @@ func (o *overview) recent(w *filter) {
 		models[i] = m.Model
 		from[i] = math.MaxInt64
 		if !m.LastEvent.IsZero() {
-			from[i] = m.LastEvent.Add(-shown).UnixMilli()
+			from[i] = m.LastEvent.UnixMilli() - max(shownTime.Milliseconds(), shownWindows*o.lengths[m.Model])
 		}
 		least = min(least, from[i])
 	}
@@ -49,7 +54,11 @@ func (o *overview) recent(w *filter) {
 
 // Models returns every model of which a row is stored, by name.
 func (v Views) Models(ctx context.Context) ([]schemas.ModelOverview, error) {
-	o := &overview{}
+	lengths, err := v.s.windowLengths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &overview{lengths: lengths}
 	for _, read := range []func(context.Context, *overview) error{
 		v.s.overviewModels, v.s.overviewRows, v.s.overviewJudged, v.s.overviewVolume, v.s.overviewFiring,
 	} {
@@ -186,10 +195,6 @@ func (s *Store) overviewVerdicts(ctx context.Context, o *overview, starts map[st
 	if len(starts) == 0 {
 		return nil
 	}
-	lengths, err := s.windowLengths(ctx)
-	if err != nil {
-		return err
-	}
 	var models []string
 	var at []int64
 	least, most := int64(math.MaxInt64), int64(math.MinInt64)
@@ -197,7 +202,7 @@ func (s *Store) overviewVerdicts(ctx context.Context, o *overview, starts map[st
 		models, at = append(models, model), append(at, start)
 		least, most = min(least, start), max(most, start)
 		m := o.at(model)
-		m.Judged = schemas.Interval{Start: moment(start), End: moment(start + lengths[model])}
+		m.Judged = schemas.Interval{Start: moment(start), End: moment(start + o.lengths[model])}
 	}
 	var w filter
 	w.where("window_start >= {least:Int64}", "least", least)

@@ -240,6 +240,9 @@ func draw(st statistic, points []point, onset, resolved, now time.Time, zone *ti
 	if !resolved.IsZero() {
 		c.event(s, resolved, "ev", "resolved", now, zone)
 	}
+	if len(c.Events) == 2 { // side by side, or one would be written over the other on a phone
+		c.Events[0].Anchor, c.Events[1].Anchor = "end", "start"
+	}
 	return c
 }
 
