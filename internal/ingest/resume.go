@@ -117,14 +117,10 @@ func (l *Loop) warm(ctx context.Context, from, to int64) error {
 			if l.deps.Decoder.Decode(&l.event, &l.blocks).Reason != decode.OK {
 				continue
 			}
-			if b := l.blocks.last; b.Full() {
-				l.asm.Warm(b)
-				b.Reset()
-			}
-		}
-		for _, b := range l.blocks.all {
-			l.asm.Warm(b)
-			b.Reset()
+			// One by one: of more ids than are remembered the first ones of the
+			// log count, whatever the models.
+			l.asm.Warm(l.blocks.last)
+			l.blocks.last.Reset()
 		}
 		if f.Offset() >= to {
 			return nil
