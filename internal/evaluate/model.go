@@ -179,8 +179,18 @@ func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]
 		}
 		next, room = first, 1
 	}
+	var rows []int64
+	if w.at > next+stray {
+		var err error
+		if rows, err = m.starts(ctx, part, next); err != nil {
+			return nil, err
+		}
+	}
 	var out []ref
 	for len(out) < min(room, m.e.cfg.MaxWindows) {
+		if i, _ := slices.BinarySearch(rows, next); i < len(rows) && rows[i] > next+stray {
+			next = rows[i]
+		}
 		spec := m.specAt(next)
 		end := next + spec.Spec.Window.Milliseconds()
 		if w.specSeq < spec.Seq || end+spec.Spec.Lateness.Milliseconds() > w.at {
@@ -192,19 +202,31 @@ func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]
 	return out, nil
 }
 
+// stray is a stretch without rows over which nothing is called missing: what
+// is before it has strayed there, as events stamped 1970 do.
+const stray = 366 * 24 * 60 * 60 * 1000 // milliseconds
+
 // firstFrom finds the first window from t on that has rows.
 func (m *model) firstFrom(ctx context.Context, part schemas.Part, t int64) (int64, bool, error) {
+	starts, err := m.starts(ctx, part, t)
+	if err != nil || len(starts) == 0 {
+		return 0, false, err
+	}
+	return starts[0], true, nil
+}
+
+// starts lists the windows from t on that have rows, in order.
+func (m *model) starts(ctx context.Context, part schemas.Part, t int64) ([]int64, error) {
+	var out []int64
 	for i := range m.Specs {
 		spec := &m.Specs[i]
 		starts, err := m.e.deps.Windows.Starts(ctx, m.Name, spec.Seq, part, max(t, spec.EffectiveFrom), m.until(spec))
 		if err != nil {
-			return 0, false, fmt.Errorf("looking for the first window: %w", err)
+			return nil, fmt.Errorf("looking for windows with rows: %w", err)
 		}
-		if len(starts) > 0 {
-			return starts[0], true, nil
-		}
+		out = append(out, starts...)
 	}
-	return 0, false, nil
+	return out, nil
 }
 
 // decide judges what is new and writes it down as one step.
