@@ -7,7 +7,7 @@ import "time"
 type Monitor struct {
 	// Name of the model, as its events carry it.
 	Model string `yaml:"model" jsonschema:"required,minLength=1,maxLength=200"`
-	// Who is asked about it; shown with every alert.
+	// Who is asked about it; shown on the pages.
 	Owner string `yaml:"owner"`
 	// What the model predicts. Without it: binary where positive is given, multiclass where classes are, else none.
 	Task Task `yaml:"task"`
@@ -73,9 +73,12 @@ const (
 // Budget is the number of alerts per period that an owner accepts without a
 // true cause: Pages of severity critical, Tickets of severity warning.
 type Budget struct {
-	Pages   float64  `yaml:"pages" jsonschema:"minimum=0,default=1"`
-	Tickets float64  `yaml:"tickets" jsonschema:"minimum=0,default=4"`
-	Per     Duration `yaml:"per" jsonschema:"default=30d"`
+	// Alerts of severity critical.
+	Pages float64 `yaml:"pages" jsonschema:"minimum=0,default=1"`
+	// Alerts of severity warning.
+	Tickets float64 `yaml:"tickets" jsonschema:"minimum=0,default=4"`
+	// The period that both are counted in.
+	Per Duration `yaml:"per" jsonschema:"default=30d"`
 }
 
 // Feature holds the rules for one feature.
@@ -107,7 +110,7 @@ type Retrain struct {
 	When RetrainWhen `yaml:"when"`
 	// Least time between two requests.
 	Cooldown Duration `yaml:"cooldown" jsonschema:"default=1d"`
-	// Fewest labels that a request needs.
+	// Fewest labels since the last request that a request needs.
 	MinLabels int `yaml:"min_labels" jsonschema:"minimum=0"`
 }
 
@@ -117,7 +120,7 @@ type RetrainWhen struct {
 	Drift bool `yaml:"drift" jsonschema:"default=true"`
 	// A metric that fell.
 	Performance *PerformanceDrop `yaml:"performance"`
-	// Age of a version at which a new one is due.
+	// Time since the last request, or since the model was first judged, after which a new one is due.
 	Schedule Duration `yaml:"schedule"`
 	// New labels since the last version at which a new one is due.
 	Labels int `yaml:"labels" jsonschema:"minimum=0"`
@@ -125,8 +128,10 @@ type RetrainWhen struct {
 
 // PerformanceDrop is the fall of a metric that calls for a new version.
 type PerformanceDrop struct {
-	Metric string  `yaml:"metric" jsonschema:"required"`
-	Drop   float64 `yaml:"drop" jsonschema:"required"`
+	// Name of the metric.
+	Metric string `yaml:"metric" jsonschema:"required"`
+	// How far it must have fallen.
+	Drop float64 `yaml:"drop" jsonschema:"required"`
 }
 
 // Bounds of a monitor.

@@ -23,7 +23,7 @@ type Settings struct {
 	Monitors string `yaml:"monitors,scalar" jsonschema:"default=monitors"`
 	// Where pages and the API are served.
 	HTTP HTTP `yaml:"http"`
-	// How people are told; without it nobody is.
+	// How people are told. Accepted and checked; this version does not act on it.
 	Notify Notify `yaml:"notify"`
 	// Folder in which embedded servers keep their files.
 	Data string `yaml:"data,scalar" jsonschema:"default=data"`
@@ -52,9 +52,12 @@ type Kafka struct {
 
 // SASL says who the program is to Kafka.
 type SASL struct {
+	// How the user is proved.
 	Mechanism string `yaml:"mechanism,scalar" jsonschema:"required,enum=plain,enum=scram-sha-256,enum=scram-sha-512"`
-	User      string `yaml:"user,scalar" jsonschema:"required"`
-	Password  Secret `yaml:"password"`
+	// Name of the user.
+	User string `yaml:"user,scalar" jsonschema:"required"`
+	// The password itself; better in a file of its own.
+	Password Secret `yaml:"password"`
 	// File that holds the password; instead of password.
 	PasswordFile string `yaml:"password_file,scalar"`
 }
@@ -67,7 +70,9 @@ type ClickHouse struct {
 	Addr []string `yaml:"addr,scalar" jsonschema:"minItems=1"`
 	// Database, made where it is missing.
 	Database string `yaml:"database,scalar" jsonschema:"default=modelwatch"`
-	User     string `yaml:"user,scalar"`
+	// Name of the user; `default` where none is given.
+	User string `yaml:"user,scalar"`
+	// The password itself; better in a file of its own.
 	Password Secret `yaml:"password"`
 	// File that holds the password; instead of password.
 	PasswordFile string     `yaml:"password_file,scalar"`
@@ -93,7 +98,8 @@ type NATS struct {
 type HTTP struct {
 	// Address, as host:port; other than loopback it needs a token or client certificates.
 	Listen string `yaml:"listen,scalar" jsonschema:"default=127.0.0.1:8080"`
-	Token  Secret `yaml:"token"`
+	// What readers must show, at least 16 characters; better in a file of its own.
+	Token Secret `yaml:"token"`
 	// File that holds the token; instead of token.
 	TokenFile string     `yaml:"token_file,scalar"`
 	TLS       *ServerTLS `yaml:"tls"`
@@ -110,7 +116,9 @@ type Notify struct {
 
 // Log says how much the program tells, and in which form.
 type Log struct {
-	Level  string `yaml:"level,scalar" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info"`
+	// From which weight on; debug is much.
+	Level string `yaml:"level,scalar" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info"`
+	// One JSON object a line, or lines for a terminal.
 	Format string `yaml:"format,scalar" jsonschema:"enum=json,enum=console,default=json"`
 }
 
