@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 # The tools have a module of their own, so that go.mod names only what the program needs.
 TOOL := go tool -modfile=.ci/tools/go.mod
 
-.PHONY: list build demo test lint fmt fuzz bench
+.PHONY: list build demo test lint fmt fuzz bench docs
 
 list:
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,3 +44,7 @@ fuzz: ## fuzz every decoder for a while (FUZZTIME=10s each)
 
 bench: ## measure what a row costs, with allocations (part of it: PKGS=./internal/window)
 	go test -run '^$$' -bench . -benchmem $(PKGS)
+
+docs: ## write the JSON Schemas and the page of all keys anew from the Go types
+	go generate ./schemas
+	go test ./internal/house -run '^TestConfigurationPageIsInStep$$' -update
