@@ -39,6 +39,9 @@ func (l *Loop) tick(ctx context.Context) error {
 // flush stores what has changed, then how far the partition is, and tells the group.
 func (l *Loop) flush(ctx context.Context, ext extent) error {
 	began := l.deps.Now()
+	if err := l.deps.DeadLetters.Flush(ctx); err != nil {
+		return fmt.Errorf("flushing dead letters: %w", err)
+	}
 	l.addBlocks()
 	l.partials = l.asm.Partials(l.partials[:0], ext == small)
 	rows := schemas.Rows{Chunk: l.asm.Chunk(), End: l.asm.End(), IDs: l.asm.IDs(), Panes: l.asm.Panes(ext == sealed)}
@@ -58,9 +61,6 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 			}
 		}
 	}
-	if err := l.deps.DeadLetters.Flush(ctx); err != nil {
-		return fmt.Errorf("flushing dead letters: %w", err)
-	}
 	p := l.asm.Progress()
 	p.GapFrom, p.GapTo = l.gap[0], l.gap[1]
 	p.HighWatermark, p.LogStart, p.LeaderEpoch = l.high, l.logStart, l.epoch
@@ -70,6 +70,9 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 	}
 	rows.Progress = &p
 	if err := l.deps.Store.Write(ctx, l.partials, rows); err != nil {
+		// What was taken from the assembler is not known to be stored, and it
+		// would not be taken again: the chunk has to be read anew.
+		l.asm = nil
 		return fmt.Errorf("storing %s/%d up to %d: %w", l.part.Topic, l.part.Partition, p.End, err)
 	}
 	l.checked, l.gapTrips = changes, nil
