@@ -180,7 +180,8 @@ func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]
 		next, room = first, 1
 	}
 	var rows []int64
-	if w.at > next+stray {
+	far := w.at > next+stray
+	if far {
 		var err error
 		if rows, err = m.starts(ctx, part, next); err != nil {
 			return nil, err
@@ -188,7 +189,9 @@ func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]
 	}
 	var out []ref
 	for len(out) < min(room, m.e.cfg.MaxWindows) {
-		if i, _ := slices.BinarySearch(rows, next); i < len(rows) && rows[i] > next+stray {
+		if i, _ := slices.BinarySearch(rows, next); far && i == len(rows) {
+			break // what has come since is not stored yet
+		} else if far && rows[i] > next+stray {
 			next = rows[i]
 		}
 		spec := m.specAt(next)
