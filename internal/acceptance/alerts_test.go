@@ -155,6 +155,7 @@ func wantRequest(t *testing.T, requests *subscriber) {
 		t.Errorf("the subject is %s, want %s", all[0].subject, want)
 	}
 	wantHeaders(t, &all[0], "modelwatch.retrain.requested", r.Request)
+	wantSchema(t, &all[0], "retrain_request")
 }
 
 // hardLatency measures how long it takes from the fifth bad event to the

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -181,6 +183,7 @@ func (s *subscriber) wantOrder(t *testing.T, url string) {
 			t.Errorf("the subject is %s, want %s", m.subject, want)
 		}
 		wantHeaders(t, &m, "modelwatch.alert."+string(a.Transition), fmt.Sprintf("%s.%d", a.Incident, a.Seq))
+		wantSchema(t, &m, "alert")
 	}
 }
 
@@ -197,5 +200,35 @@ func wantHeaders(t *testing.T, m *message, kind, id string) {
 	}
 	if _, err := time.Parse(time.RFC3339, m.headers.Get("ce-time")); err != nil {
 		t.Errorf("%s: ce-time: %v", m.subject, err)
+	}
+}
+
+// wantSchema checks a body against the JSON Schema that is shipped for it.
+func wantSchema(t *testing.T, m *message, name string) {
+	t.Helper()
+	text, err := schemas.JSONSchema(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource(name+".json", shipped); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := c.Compile(name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.body))
+	if err != nil {
+		t.Errorf("%s is no JSON: %v", m.subject, err)
+		return
+	}
+	if err := compiled.Validate(body); err != nil {
+		t.Errorf("%s: %v\n%s", m.subject, err, m.body)
 	}
 }
