@@ -164,8 +164,8 @@ func TestClickHouse_SharedDatabases(t *testing.T) {
 			t.Errorf("two databases of one name %s", name)
 		}
 	})
-	if got := c.Query(t, "SELECT count() FROM system.databases WHERE name = '"+name+"'"); got != "0" {
-		t.Errorf("database %s outlives its test", name)
+	if got := c.Query(t, "SELECT count() FROM system.tables WHERE database = '"+name+"'"); got != "0" {
+		t.Errorf("%s tables of database %s outlive their test", got, name)
 	}
 }
 
