@@ -62,8 +62,8 @@ type ClickHouseConfig struct {
 type ClickHouse struct {
 	process *child.Process
 	lock    *filelock.Lock
-	tcp     string
-	http    string
+	tcp     *relay
+	http    *relay
 	closing sync.Once
 	err     error
 }
@@ -92,8 +92,7 @@ func StartClickHouse(ctx context.Context, cfg ClickHouseConfig) (*ClickHouse, er
 	c := &ClickHouse{lock: lock}
 	for attempt := 1; ; attempt++ {
 		err = c.launch(ctx, cfg, command)
-		fixed := cfg.TCPPort != 0 && cfg.HTTPPort != 0
-		if err == nil || fixed || attempt == portAttempts || !errors.Is(err, errPortLost) {
+		if err == nil || attempt == portAttempts || !errors.Is(err, errPortLost) {
 			break
 		}
 	}
@@ -104,10 +103,10 @@ func StartClickHouse(ctx context.Context, cfg ClickHouseConfig) (*ClickHouse, er
 }
 
 // Addr is the host and port of the native protocol.
-func (c *ClickHouse) Addr() string { return c.tcp }
+func (c *ClickHouse) Addr() string { return c.tcp.addr() }
 
 // HTTPAddr is the host and port of the HTTP interface.
-func (c *ClickHouse) HTTPAddr() string { return c.http }
+func (c *ClickHouse) HTTPAddr() string { return c.http.addr() }
 
 // PID is the process id of the engine.
 func (c *ClickHouse) PID() int { return c.process.PID() }
@@ -122,13 +121,23 @@ func (c *ClickHouse) Err() error { return c.process.Err() }
 
 // Kill ends the engine with SIGKILL, for tests of faults. The directory stays
 // owned until Close.
-func (c *ClickHouse) Kill() { c.process.Kill() }
+func (c *ClickHouse) Kill() {
+	c.process.Kill()
+	c.deaf()
+}
+
+// deaf closes the ports of an engine that has ended.
+func (c *ClickHouse) deaf() {
+	c.tcp.close()
+	c.http.close()
+}
 
 // Close stops the engine and gives the directory free. Further calls return
 // the first one's result.
 func (c *ClickHouse) Close() error {
 	c.closing.Do(func() {
 		c.process.Stop(engineStop)
+		c.deaf()
 		c.err = c.lock.Release()
 	})
 	return c.err
@@ -170,7 +179,19 @@ func engineCommand(ctx context.Context, cfg ClickHouseConfig) (commandLine, erro
 }
 
 // launch is one attempt to start the engine.
-func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command commandLine) error {
+func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command commandLine) (err error) {
+	if c.tcp, err = listenRelay(cfg.TCPPort); err != nil {
+		return err
+	}
+	if c.http, err = listenRelay(cfg.HTTPPort); err != nil {
+		c.tcp.close()
+		return err
+	}
+	defer func() {
+		if err != nil {
+			c.deaf()
+		}
+	}()
 	p, err := settle(cfg)
 	if err != nil {
 		return err
@@ -194,12 +215,19 @@ func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command c
 	if err != nil {
 		return err
 	}
-	c.tcp = net.JoinHostPort(loopback, strconv.Itoa(p.TCPPort))
-	c.http = net.JoinHostPort(loopback, strconv.Itoa(p.HTTPPort))
 	if err := c.awaitAnswer(ctx, p); err != nil {
 		c.process.Stop(engineStop)
 		return err
 	}
+	c.tcp.serve(p.tcp())
+	c.http.serve(p.http())
+	ended := c.process.Done()
+	tcp, web := c.tcp, c.http
+	go func() {
+		<-ended
+		tcp.close()
+		web.close()
+	}()
 	return nil
 }
 
@@ -210,13 +238,13 @@ func (c *ClickHouse) awaitAnswer(ctx context.Context, p places) error {
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	for {
-		path, err := ask(ctx, client, c.http, "SELECT value FROM system.server_settings WHERE name = 'path'")
+		path, err := ask(ctx, client, p.http(), "SELECT value FROM system.server_settings WHERE name = 'path'")
 		if err == nil {
 			if filepath.Clean(path) != filepath.Clean(p.Data) {
-				return fmt.Errorf("%w: %s serves %q", errPortLost, c.http, path)
+				return fmt.Errorf("%w: %s serves %q", errPortLost, p.http(), path)
 			}
 			var conn net.Conn
-			if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", c.tcp); err == nil {
+			if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", p.tcp()); err == nil {
 				return conn.Close()
 			}
 		}
@@ -260,7 +288,7 @@ type places struct {
 	MaxMemory, MaxQueryMemory int64
 }
 
-// settle makes paths absolute and draws the ports that are free to choose.
+// settle makes paths absolute and draws the engine's own ports.
 func settle(cfg ClickHouseConfig) (places, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -277,25 +305,29 @@ func settle(cfg ClickHouseConfig) (places, error) {
 		Users:     filepath.Join(dir, "users.xml"),
 		MaxMemory: memory, MaxQueryMemory: memory / 4 * 3,
 	}
-	if p.TCPPort, err = reserve(cfg.TCPPort); err != nil {
+	if p.TCPPort, err = freePort(); err != nil {
 		return places{}, err
 	}
-	if p.HTTPPort, err = reserve(cfg.HTTPPort); err != nil {
+	if p.HTTPPort, err = freePort(); err != nil {
 		return places{}, err
 	}
 	return p, nil
 }
 
-// reserve checks that a port can be listened on, or draws a free one for 0.
-func reserve(port int) (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+// tcp and http are where the engine itself listens; clients come by way of a relay.
+func (p places) tcp() string  { return net.JoinHostPort(loopback, strconv.Itoa(p.TCPPort)) }
+func (p places) http() string { return net.JoinHostPort(loopback, strconv.Itoa(p.HTTPPort)) }
+
+// freePort draws a port that nobody listens on now.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 	if err != nil {
-		return 0, fmt.Errorf("reserving its port: %w: choose another one, or 0 for any", err)
+		return 0, fmt.Errorf("drawing a port: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
 	addr, ok := listener.Addr().(*net.TCPAddr)
 	if !ok {
-		return 0, fmt.Errorf("reserving its port: %s is not a TCP address", listener.Addr())
+		return 0, fmt.Errorf("drawing a port: %s is not a TCP address", listener.Addr())
 	}
 	return addr.Port, nil
 }

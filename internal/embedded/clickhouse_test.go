@@ -150,6 +150,50 @@ func TestClickHouse_OneOwnerOfADirectory(t *testing.T) {
 	wantOwned(t, err, dir)
 }
 
+// A killed client leaves a reset connection behind, between two queries or in
+// the middle of an answer.
+func TestClickHouse_OutlivesResetConnections(t *testing.T) {
+	c := startClickHouse(t, embedded.ClickHouseConfig{Dir: t.TempDir()})
+	for i := range 10 {
+		var tcp *net.TCPConn
+		conn, err := clickhouse.Open(&clickhouse.Options{
+			Addr: []string{c.Addr()},
+			DialContext: func(ctx context.Context, addr string) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+				if err == nil {
+					tcp = conn.(*net.TCPConn)
+				}
+				return conn, err
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Ping(t.Context()); err != nil {
+			t.Fatalf("client %d: %v; the engine: %v", i, err, c.Err())
+		}
+		if i%2 == 0 {
+			rows, err := conn.Query(t.Context(), "SELECT randomPrintableASCII(1000) FROM numbers(10000000)")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = rows.Close() })
+		}
+		if err := errors.Join(tcp.SetLinger(0), tcp.Close()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	if got := count(t, open(t, c.Addr()), "SELECT toUInt64(1)"); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	select {
+	case <-c.Done():
+		t.Errorf("the engine has ended: %v", c.Err())
+	default:
+	}
+}
+
 func TestClickHouse_TakenPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
