@@ -249,7 +249,7 @@ func (r *registry) models() []evaluate.Model {
 	monitors := r.snapshot()
 	var out []evaluate.Model
 	for _, name := range slices.Sorted(maps.Keys(monitors)) {
-		m := evaluate.Model{Name: name, Runbook: monitors[name].Runbook, Retrain: retrainPolicy(monitors[name].Monitor)}
+		m := evaluate.Model{Name: name, Topics: monitors[name].Topics, Runbook: monitors[name].Runbook, Retrain: retrainPolicy(monitors[name].Monitor)}
 		for _, rec := range specs.Records {
 			if rec.Spec.Model == name {
 				m.Specs = append(m.Specs, rec)

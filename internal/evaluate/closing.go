@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/modelwatch/modelwatch/schemas"
@@ -25,17 +26,20 @@ type watermark struct {
 // partitions. partitions tells how many a topic has, 0 where that is not
 // known; now is the wall clock.
 //
-// It is the least mark of the partitions of all topics that have delivered
-// the part. A partition that has been read to its end and is idle does not
-// hold the others back; when all are idle, event time goes on at the speed
-// of the wall clock, so that missing data is noticed. A partition of which
-// nothing is heard holds everything for MaxHold, and then lowers coverage.
-func watermarkOf(rows []schemas.Progress, model string, part schemas.Part, partitions func(topic string) int, now time.Time, c Closing) watermark {
+// It is the least mark of the partitions of all topics of the model that have
+// delivered the part. A partition that has been read to its end and is idle
+// does not hold the others back; when all are idle, event time goes on at the
+// speed of the wall clock, so that missing data is noticed. A partition of
+// which nothing is heard holds everything for MaxHold, and then lowers
+// coverage; that time counts from since, when somebody began to listen, at the
+// earliest, or a start after a long stop would judge what is not read yet.
+func watermarkOf(rows []schemas.Progress, model *Model, part schemas.Part, partitions func(topic string) int, since, now time.Time, c Closing) watermark {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r schemas.Progress) bool { return !slices.Contains(model.Topics, r.Topic) })
 	delivered := map[string]bool{}
 	newest := int64(math.MinInt64) // greatest mark
 	var heard int64                // when a partition was last heard of
 	for i := range rows {
-		if m, ok := markOf(&rows[i], model, part); ok {
+		if m, ok := markOf(&rows[i], model.Name, part); ok {
 			delivered[rows[i].Topic] = true
 			newest = max(newest, m)
 		}
@@ -55,17 +59,16 @@ func watermarkOf(rows []schemas.Progress, model string, part schemas.Part, parti
 		total++
 		seen[r.Topic]++
 		heard = max(heard, r.At)
-		w.specSeq = min(w.specSeq, r.SpecSeq)
-		age := now.Sub(time.UnixMilli(r.At))
-		if age > c.MaxHold {
+		if now.Sub(time.UnixMilli(max(r.At, since.UnixMilli()))) > c.MaxHold {
 			continue
 		}
 		counted++
-		if r.IdleSince > 0 && age <= c.Stale {
+		w.specSeq = min(w.specSeq, r.SpecSeq)
+		if r.IdleSince > 0 && now.Sub(time.UnixMilli(r.At)) <= c.Stale {
 			idleSince = max(idleSince, r.IdleSince)
 			continue
 		}
-		m, ok := markOf(r, model, part)
+		m, ok := markOf(r, model.Name, part)
 		if !ok {
 			m = r.Clock
 		}
@@ -74,7 +77,7 @@ func watermarkOf(rows []schemas.Progress, model string, part schemas.Part, parti
 	for topic := range delivered {
 		if missing := partitions(topic) - seen[topic]; missing > 0 {
 			total += missing
-			if now.Sub(time.UnixMilli(heard)) <= c.MaxHold {
+			if now.Sub(time.UnixMilli(max(heard, since.UnixMilli()))) <= c.MaxHold {
 				w.at = math.MinInt64 // not read yet
 			}
 		}

@@ -60,6 +60,7 @@ type Journal interface {
 // Model is what is known of a model from its files.
 type Model struct {
 	Name    string
+	Topics  []string             // that it is read from now
 	Specs   []schemas.SpecRecord // by Seq
 	Retrain retrain.Policy
 	Runbook string
@@ -197,7 +198,7 @@ func (e *Evaluator) owned() []*model {
 		}
 		own := known[m.Name]
 		if own == nil {
-			own = &model{e: e}
+			own = &model{e: e, since: e.deps.Now()}
 		}
 		own.Model = m
 		e.models[m.Name] = own

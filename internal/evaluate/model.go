@@ -23,6 +23,7 @@ import (
 type model struct {
 	Model
 	e          *Evaluator
+	since      time.Time // when this replica began to judge it
 	step       uint64    // the last one that counts
 	state      *state    // after it; nil when it is to be read
 	tripsSince time.Time // trips stored before it are taken in
@@ -147,7 +148,7 @@ func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 func (m *model) due(ctx context.Context, progress []schemas.Progress) ([]ref, error) {
 	var out []ref
 	for _, part := range schemas.Parts {
-		w := watermarkOf(progress, m.Name, part, m.e.deps.Partitions, m.e.deps.Now(), m.e.cfg.Closing)
+		w := watermarkOf(progress, &m.Model, part, m.e.deps.Partitions, m.since, m.e.deps.Now(), m.e.cfg.Closing)
 		if !w.known {
 			continue
 		}
