@@ -83,7 +83,7 @@ func Decide(trips []schemas.Trip, spec *schemas.Spec, p Parameters, m Memory) ([
 				continue
 			}
 			next.Faults = slices.Insert(next.Faults, at, Tripped{
-				Fault: t.Fault, Feature: t.Feature, Part: partOf(spec, t.Fault, t.Feature), Version: t.Version, Last: t.WindowStart,
+				Fault: t.Fault, Feature: t.Feature, Part: PartOf(spec, t.Fault, t.Feature), Version: t.Version, Last: t.WindowStart,
 			})
 		}
 		next.Faults[at].Last = max(next.Faults[at].Last, t.WindowStart)
@@ -92,8 +92,9 @@ func Decide(trips []schemas.Trip, spec *schemas.Spec, p Parameters, m Memory) ([
 	return out, next
 }
 
-// partOf says whose windows count the rows of a fault.
-func partOf(spec *schemas.Spec, fault schemas.Fault, feature string) schemas.Part {
+// PartOf says whose windows count the rows of a fault; 0 for a feature that
+// the spec does not have.
+func PartOf(spec *schemas.Spec, fault schemas.Fault, feature string) schemas.Part {
 	switch fault {
 	case schemas.FaultDuplicates, schemas.FaultFutureEvents, schemas.FaultLateData, schemas.FaultUnparsable, schemas.FaultRetentionGap:
 		return schemas.PartOf(feature)

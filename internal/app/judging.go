@@ -46,8 +46,9 @@ func (s *judgeStore) WriteSummaries(ctx context.Context, model string, spec uint
 	return s.Store.WriteSummaries(ctx, model, spec, part, start, revision, out)
 }
 
-// Revised implements evaluate.Windows.
-func (s *judgeStore) Revised(ctx context.Context, model string) ([]evaluate.WindowID, error) {
+// Revised implements evaluate.Windows. What is not handed out is found again
+// by the next call, because the place to look from stays.
+func (s *judgeStore) Revised(ctx context.Context, model string, most int) ([]evaluate.WindowID, error) {
 	s.mu.Lock()
 	since := s.revised[model]
 	s.mu.Unlock()
@@ -55,9 +56,13 @@ func (s *judgeStore) Revised(ctx context.Context, model string) ([]evaluate.Wind
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.revised[model] = next
-	s.mu.Unlock()
+	if len(got) > most {
+		got = got[:most]
+	} else {
+		s.mu.Lock()
+		s.revised[model] = next
+		s.mu.Unlock()
+	}
 	out := make([]evaluate.WindowID, len(got))
 	for i, r := range got {
 		out[i] = evaluate.WindowID{Part: r.Part, SpecSeq: r.SpecSeq, Start: r.Start}

@@ -39,8 +39,9 @@ type Windows interface {
 	Starts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error)
 	ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error)
 	WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error
-	// Revised lists closed windows that have got rows since they were written.
-	Revised(ctx context.Context, model string) ([]WindowID, error)
+	// Revised lists closed windows that have got rows since they were written,
+	// at most so many; what is left out comes with a later call.
+	Revised(ctx context.Context, model string, most int) ([]WindowID, error)
 }
 
 // Signals reads what tells that there is something to do.
@@ -154,14 +155,16 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading progress: %w", err)
 	}
-	models := e.owned()
 	since := e.deps.Now()
-	for _, m := range models {
+	var models []*model
+	for _, m := range e.owned() {
 		if m.state == nil {
 			if err := m.load(ctx); err != nil {
-				return fmt.Errorf("reading the state of %s: %w", m.Name, err)
+				m.failed(ctx, err)
+				continue
 			}
 		}
+		models = append(models, m)
 		if m.tripsSince.Before(since) {
 			since = m.tripsSince
 		}
@@ -173,17 +176,22 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 	}
 	for _, m := range models {
 		if err := m.evaluate(ctx, progress, trips); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it was told to stop, and that is no failure
-			}
-			e.deps.Stats.Errors.Add(1)
-			e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")
-			m.state = nil // read again what was decided
+			m.failed(ctx, err)
 			continue
 		}
 		m.tripsSince = next
 	}
 	return nil
+}
+
+// failed tells of a model's trouble, which stops no other; what was decided is
+// read again. An end that was asked for is none.
+func (m *model) failed(ctx context.Context, err error) {
+	m.state = nil
+	if ctx.Err() == nil {
+		m.e.deps.Stats.Errors.Add(1)
+		m.e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")
+	}
 }
 
 // owned returns the models that this replica owns, by name, and forgets what

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -93,17 +94,35 @@ func (m *model) evaluate(ctx context.Context, progress []schemas.Progress, trips
 	if err != nil {
 		return err
 	}
-	var again []WindowID
-	if now := m.e.deps.Now(); now.Sub(m.revised) >= m.e.cfg.Revise {
-		m.revised = now
-		if again, err = m.e.deps.Windows.Revised(ctx, m.Name); err != nil {
-			return fmt.Errorf("looking for revised windows: %w", err)
-		}
+	again, err := m.again(ctx)
+	if err != nil {
+		return err
 	}
 	if len(news) == 0 && len(due) == 0 && len(again) == 0 {
 		return nil
 	}
 	return m.decide(ctx, news, due, again)
+}
+
+// again lists judged windows that have got rows since. One that is closed and
+// not judged yet, because that step was cut off, is due anyway.
+func (m *model) again(ctx context.Context) ([]WindowID, error) {
+	now := m.e.deps.Now()
+	if now.Sub(m.revised) < m.e.cfg.Revise {
+		return nil, nil
+	}
+	revised, err := m.e.deps.Windows.Revised(ctx, m.Name, m.e.cfg.MaxWindows)
+	if err != nil {
+		return nil, fmt.Errorf("looking for revised windows: %w", err)
+	}
+	m.revised = now
+	if len(revised) >= m.e.cfg.MaxWindows {
+		m.revised = time.Time{} // there may be more
+	}
+	return slices.DeleteFunc(revised, func(id WindowID) bool {
+		next, judged := m.state.Next[id.Part.String()]
+		return !judged || id.Start >= next || m.spec(id.SpecSeq) == nil || m.specAt(id.Start).Seq != id.SpecSeq
+	}), nil
 }
 
 // load reads the state after the last step.
@@ -134,7 +153,7 @@ func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 		if t.Model != m.Name || rec == nil || m.specAt(t.WindowStart).Seq != t.SpecSeq {
 			continue
 		}
-		if !slices.Contains(m.state.Tripped[t.WindowStart], trippedBy(&t)) {
+		if !m.takenIn(&t, hard.PartOf(&rec.Spec, t.Fault, t.Feature)) {
 			out = append(out, t)
 		}
 	}
@@ -142,6 +161,30 @@ func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 		return cmp.Or(cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Offset, b.Offset))
 	})
 	return out
+}
+
+// takenIn says whether a trip was taken in before. Of a judged window one is
+// remembered for each fault of each feature, and of one that is past the late
+// horizon nothing is: what comes of it was read before, or the rows have
+// been read again.
+func (m *model) takenIn(t *schemas.Trip, part schemas.Part) bool {
+	next, known := m.state.Next[part.String()]
+	if known && t.WindowStart < next-m.horizon() {
+		return true
+	}
+	judged := known && t.WindowStart < next
+	return slices.ContainsFunc(m.state.Tripped[t.WindowStart], func(o tripped) bool {
+		return o == trippedBy(t) || judged && o.Fault == t.Fault && o.Feature == t.Feature
+	})
+}
+
+// horizon is how far back from the last judged window late rows may come, in milliseconds.
+func (m *Model) horizon() int64 {
+	most := time.Duration(0)
+	for i := range m.Specs {
+		most = max(most, m.Specs[i].Spec.LateHorizon)
+	}
+	return most.Milliseconds()
 }
 
 // due lists the windows that are closed and not judged yet, in order of their end.
@@ -481,18 +524,52 @@ func (d *decision) ask(r *ref) {
 	d.outbox = append(d.outbox, asked.Messages...)
 }
 
-// forget drops what no later window can ask for.
+// forget drops what no later window can ask for, now that r is judged.
 func (d *decision) forget(r *ref) {
-	for start := range d.state.Tripped {
-		if start < r.start-r.spec.Spec.LateHorizon.Milliseconds() {
+	ours := func(t tripped) bool {
+		part := hard.PartOf(&r.spec.Spec, t.Fault, t.Feature)
+		return part == r.part || part == 0 // of a feature that the spec has no more
+	}
+	past := d.state.Next[r.part.String()] - d.m.horizon()
+	for start, trips := range d.state.Tripped {
+		if start < past {
+			d.state.Tripped[start] = slices.DeleteFunc(trips, ours)
+		}
+		if len(d.state.Tripped[start]) == 0 {
 			delete(d.state.Tripped, start)
 		}
 	}
+	if trips := d.state.Tripped[r.start]; len(trips) > 0 {
+		d.state.Tripped[r.start] = firstOf(trips, ours)
+	}
 	for start := range d.state.Pairs {
-		if start < r.start-r.spec.Spec.LateHorizon.Milliseconds() {
+		if start < past {
 			delete(d.state.Pairs, start)
 		}
 	}
+	for len(d.state.Pairs) > maxPairs {
+		delete(d.state.Pairs, slices.Min(slices.Collect(maps.Keys(d.state.Pairs))))
+	}
+}
+
+// maxPairs is how many windows wait for their other part. One that never
+// delivers must not make each step carry days of windows.
+const maxPairs = 256
+
+// firstOf keeps of those that among speaks of the one that began first, for
+// each fault of each feature.
+func firstOf(trips []tripped, among func(tripped) bool) []tripped {
+	var out []tripped
+	for _, t := range trips {
+		i := slices.IndexFunc(out, func(o tripped) bool { return among(t) && o.Fault == t.Fault && o.Feature == t.Feature })
+		switch {
+		case i < 0:
+			out = append(out, t)
+		case t.Onset < out[i].Onset:
+			out[i] = t
+		}
+	}
+	return out
 }
 
 // compare holds the events of a window's features against those of its
@@ -534,9 +611,6 @@ func (d *decision) revise(ctx context.Context, again []WindowID) error {
 	var due []ref
 	for _, id := range again {
 		spec := d.m.spec(id.SpecSeq)
-		if spec == nil || d.m.specAt(id.Start).Seq != id.SpecSeq {
-			continue
-		}
 		due = append(due, ref{id.Part, spec, id.Start, id.Start + spec.Spec.Window.Milliseconds(), 1})
 	}
 	read, err := d.read(ctx, due)

@@ -195,7 +195,8 @@ const overlap = 30_000
 
 // Revisions returns the closed windows of a model whose partials say more
 // than their summary does, among those that got rows after the cursor, and
-// the cursor for the next call. The zero cursor looks at everything.
+// the cursor for the next call. Windows of which another spec counts by now
+// are not among them. The zero cursor looks at everything.
 func (s *Store) Revisions(ctx context.Context, model string, since Cursor) ([]Revised, Cursor, error) {
 	next, err := s.now(ctx)
 	if err != nil {
@@ -206,8 +207,10 @@ func (s *Store) Revisions(ctx context.Context, model string, since Cursor) ([]Re
 			SELECT DISTINCT spec_seq, part, window_start FROM partials
 			WHERE model = {model:String} AND at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')),
 		closed AS (
-			SELECT spec_seq, part, window_start, revision FROM closed_windows FINAL
-			WHERE model = {model:String} AND (spec_seq, part, window_start) IN touched)
+			SELECT c.spec_seq AS spec_seq, c.part AS part, c.window_start AS window_start, c.revision AS revision
+			FROM closed_windows AS c FINAL INNER JOIN spec_intervals AS s ON s.spec_seq = c.spec_seq
+			WHERE c.model = {model:String} AND (c.spec_seq, c.part, c.window_start) IN touched
+				AND c.window_start >= s.effective_from AND c.window_start < s.until)
 		SELECT p.spec_seq, p.part, p.window_start, closed.revision, p.revision FROM (
 			SELECT spec_seq, part, window_start, toUInt64(sum(end_offset)) AS revision FROM partials FINAL
 			WHERE model = {model:String} AND (spec_seq, part, window_start) IN (SELECT spec_seq, part, window_start FROM closed)
