@@ -37,7 +37,7 @@ const rows = 1 << 14
 func perRow(b *testing.B, before time.Duration, n int) {
 	b.Helper()
 	b.ReportAllocs()
-	b.ReportMetric(float64((bench.CPU() - before).Nanoseconds())/float64(n), "cpu-ns/row")
+	b.ReportMetric(float64((bench.CPU()-before).Nanoseconds())/float64(n), "cpu-ns/row")
 }
 
 func BenchmarkDecode(b *testing.B) {
