@@ -2,6 +2,7 @@ package native
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"unicode/utf8"
 
@@ -11,11 +12,42 @@ import (
 // order remembers in which order a model's features come.
 type order struct {
 	layout *schemas.Layout
-	// keys are the features as they usually stand on the wire, behind the opening
-	// quote: name, quote and colon. It is "" where the name cannot stand there as
-	// it is, and for the entry behind the last feature.
-	keys []string
+	// keys are the features as they usually stand on the wire. The zero value
+	// stands where the name cannot be written as it is, and behind the last feature.
+	keys []wireKey
 	next []int32 // the column that followed this one last; the last entry is for the first column
+}
+
+// wireKey is a key with quotes and colon, made ready to be compared eight bytes
+// at a time.
+type wireKey struct {
+	text        string
+	first, last uint64 // eight bytes each; they overlap below sixteen
+}
+
+func newWireKey(name string) (k wireKey) {
+	if !verbatim(name) {
+		return k
+	}
+	if k.text = `"` + name + `":`; len(k.text) >= 8 {
+		k.first = binary.LittleEndian.Uint64([]byte(k.text))
+		k.last = binary.LittleEndian.Uint64([]byte(k.text[len(k.text)-8:]))
+	}
+	return k
+}
+
+// stands says whether the key stands at i, with at least one byte behind it.
+func (k *wireKey) stands(b []byte, i int) bool {
+	n := len(k.text)
+	if n == 0 || len(b)-i <= n {
+		return false
+	}
+	p := b[i : i+n]
+	if n < 8 {
+		return string(p) == k.text
+	}
+	return binary.LittleEndian.Uint64(p) == k.first && binary.LittleEndian.Uint64(p[n-8:]) == k.last &&
+		(n <= 16 || string(p[8:n-8]) == k.text[8:n-8])
 }
 
 // maxOrders bounds the layouts that are remembered. Reloads bring new ones, and
@@ -30,12 +62,10 @@ func (d *Decoder) orderOf(l *schemas.Layout) *order {
 		clear(d.orders)
 	}
 	n := l.Features()
-	o := &order{layout: l, keys: make([]string, n+1), next: make([]int32, n+1)}
+	o := &order{layout: l, keys: make([]wireKey, n+1), next: make([]int32, n+1)}
 	for c := range n {
 		o.next[c] = int32(c + 1)
-		if name := l.Columns[c].Name; verbatim(name) {
-			o.keys[c] = name + `":`
-		}
+		o.keys[c] = newWireKey(l.Columns[c].Name)
 	}
 	d.orders[l] = o
 	return o
@@ -70,9 +100,11 @@ func (d *Decoder) readFeatures(i int) int {
 		if is(b, j, ' ') {
 			j++
 		}
-		if k := o.keys[guess]; k != "" && expected && is(b, j, '"') && len(b)-j > len(k) && string(b[j+1:j+1+len(k)]) == k {
+		if k := &o.keys[guess]; expected && k.stands(b, j) {
 			c = int(guess)
-			i = space(b, j+1+len(k))
+			if i = j + len(k.text); b[i] <= ' ' {
+				i = space(b, i)
+			}
 		} else {
 			name, at, end := d.member(i, open)
 			if at < 0 {

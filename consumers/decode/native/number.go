@@ -2,6 +2,7 @@ package native
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unsafe"
 )
@@ -26,15 +27,7 @@ func readDecimal(b []byte, i int) (d decimal) {
 		i++
 	}
 	start := i
-	var m uint64
-	for i < len(b) {
-		c := b[i] - '0'
-		if c > 9 {
-			break
-		}
-		m = m*10 + uint64(c)
-		i++
-	}
+	m, i := readDigits(b, i, 0)
 	d.digits = i - start
 	if d.digits == 0 {
 		d.end = ^i
@@ -45,24 +38,8 @@ func readDecimal(b []byte, i int) (d decimal) {
 		return d
 	}
 	if i < len(b) && b[i] == '.' {
-		i++
-		point := i
-		for i+8 <= len(b) {
-			v := binary.LittleEndian.Uint64(b[i:])
-			if !eightDigits(v) {
-				break
-			}
-			m = m*100000000 + eight(v)
-			i += 8
-		}
-		for i < len(b) {
-			c := b[i] - '0'
-			if c > 9 {
-				break
-			}
-			m = m*10 + uint64(c)
-			i++
-		}
+		point := i + 1
+		m, i = readDigits(b, point, m)
 		if i == point {
 			d.end = ^i
 			return d
@@ -100,18 +77,46 @@ func readDecimal(b []byte, i int) (d decimal) {
 	return d
 }
 
-// eightDigits says whether all bytes of v are ASCII digits.
-func eightDigits(v uint64) bool {
-	return v&0xf0f0f0f0f0f0f0f0|(v+0x0606060606060606)&0xf0f0f0f0f0f0f0f0>>4 == 0x3333333333333333
+const zeros = 0x3030303030303030
+
+// readDigits reads digits from i on behind those of m, and returns the position
+// behind them. Eight bytes at a time are looked at, however many of them are
+// digits, because how long a number is cannot be foreseen.
+func readDigits(b []byte, i int, m uint64) (uint64, int) {
+	for i+8 <= len(b) {
+		v := binary.LittleEndian.Uint64(b[i:])
+		n := digits(v)
+		m = m*tens[n] + eight((v-zeros)<<(64-8*n))
+		i += n
+		if n < 8 {
+			return m, i
+		}
+	}
+	for i < len(b) {
+		c := b[i] - '0'
+		if c > 9 {
+			break
+		}
+		m = m*10 + uint64(c)
+		i++
+	}
+	return m, i
 }
 
-// eight is the number that eight ASCII digits stand for, the first of them in
-// the lowest byte.
+// digits is how many of the lowest bytes of v are ASCII digits, up to the first
+// that is none: its top bit is the lowest one set.
+func digits(v uint64) int {
+	return bits.TrailingZeros64(((v+0x4646464646464646)|(v-zeros))&tops) / 8
+}
+
+// eight is the number that eight digits, from 0 to 9, stand for, the first of
+// them in the lowest byte.
 func eight(v uint64) uint64 {
-	v -= 0x3030303030303030
 	v = v*10 + v>>8 // pairs, in every other byte
 	return ((v&0x000000ff000000ff)*(100+1000000<<32) + (v>>16&0x000000ff000000ff)*(1+10000<<32)) >> 32
 }
+
+var tens = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
 
 var powers = [...]float64{
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
@@ -121,19 +126,29 @@ var powers = [...]float64{
 // float returns the float64 nearest to d, whose text is p; an infinity when it
 // is beyond the largest. A mantissa below 2^53 and a power of ten up to 22 are
 // both exact, so that one operation rounds once (W. D. Clinger, How to read
-// floating point numbers accurately, 1990); everything else goes the long way.
+// floating point numbers accurately, 1990); longer ones are scaled, and what
+// neither can tell goes the long way.
 func (d *decimal) float(p []byte) float64 {
-	if d.digits > 19 || d.mantissa >= 1<<53 || d.exp < -22 || d.exp > 22 {
-		// The error is ErrRange at most, and then the result is the infinity that
-		// is wanted. The text is not kept by ParseFloat but for the error.
-		f, _ := strconv.ParseFloat(unsafe.String(unsafe.SliceData(p), len(p)), 64)
-		return f
-	}
-	f := float64(d.mantissa)
-	if d.exp < 0 {
-		f /= powers[-d.exp]
-	} else {
-		f *= powers[d.exp]
+	var f float64
+	switch {
+	case d.digits <= 19 && d.mantissa < 1<<53 && -22 <= d.exp && d.exp <= 22:
+		f = float64(d.mantissa)
+		if d.exp < 0 {
+			f /= powers[-d.exp]
+		} else {
+			f *= powers[d.exp]
+		}
+	default:
+		ok := false
+		if d.digits <= 19 && d.mantissa != 0 {
+			f, ok = scale(d.mantissa, d.exp)
+		}
+		if !ok {
+			// The error is ErrRange at most, and then the result is the infinity that
+			// is wanted. The text is not kept by ParseFloat but for the error.
+			f, _ = strconv.ParseFloat(unsafe.String(unsafe.SliceData(p), len(p)), 64)
+			return f
+		}
 	}
 	if d.negative {
 		f = -f
