@@ -131,15 +131,27 @@ func (e *Evaluator) Nudge() {
 	}
 }
 
+// sayAgain is the time between two log lines of one trouble: a store that is
+// away fails every sweep.
+const sayAgain = 30 * time.Second
+
 // Run sweeps until ctx ends. A model in trouble is logged and tried again at
 // the next sweep; it stops no other.
 func (e *Evaluator) Run(ctx context.Context) error {
 	tick := time.NewTicker(e.cfg.Sweep)
 	defer tick.Stop()
+	var said time.Time // when the trouble that lasts was logged
 	for {
-		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
+		err := e.sweep(ctx)
+		switch {
+		case err == nil:
+			said = time.Time{}
+		case ctx.Err() == nil:
 			e.deps.Stats.Errors.Add(1)
-			e.deps.Log.Error().Err(err).Msg("evaluating")
+			if now := time.Now(); now.Sub(said) >= sayAgain {
+				said = now
+				e.deps.Log.Error().Err(err).Msg("evaluating; trying on with every sweep")
+			}
 		}
 		select {
 		case <-ctx.Done():
