@@ -232,6 +232,11 @@ func TestServersAway(t *testing.T) {
 	w := newWorld(t, kafka, clickHouse)
 	topic := kafka.CreateTopic(t, "tolls", 2, nil)
 	w.monitor(t, toll("toll", topic), nil)
+	began := time.Now()
+	stage := func(what string) {
+		t.Logf("%s: %s", what, time.Since(began).Round(time.Millisecond))
+		began = time.Now()
+	}
 	at := noon
 	produce := func(value string) {
 		t.Helper()
@@ -263,9 +268,12 @@ func TestServersAway(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	w.nats.Start(t)
 	kafka.Start(t)
+	began = time.Now()
 	s.ready(t, 90*time.Second)
+	stage("ready after all servers came")
 	alerts := subscribe(t, w.nats.URL, schemas.StreamAlerts)
 	w.recount(t, 30*time.Second)
+	stage("what waited is stored")
 
 	// ClickHouse: what comes in the meantime is stored afterwards.
 	clickHouse.Stop(t)
@@ -276,10 +284,13 @@ func TestServersAway(t *testing.T) {
 		t.Errorf("without ClickHouse it says %s", said)
 	}
 	clickHouse.Start(t)
+	began = time.Now()
 	w.recount(t, 60*time.Second)
+	stage("equal after ClickHouse came back")
 
 	// NATS: what is found in the meantime is told afterwards, once.
 	w.nats.Stop(t)
+	began = time.Now()
 	produce(`"many"`)
 	produce("")
 	produce("")
@@ -290,16 +301,24 @@ func TestServersAway(t *testing.T) {
 		}
 		return ""
 	})
+	stage("found while NATS is away")
 	w.nats.Start(t)
+	began = time.Now()
 	alerts.wantStory(t, 60*time.Second, "toll wrong_type [price]: firing resolved")
+	stage("told after NATS came back")
 
 	// Kafka: a broker that dies and comes back.
 	kafka.Kill(t)
 	time.Sleep(3 * time.Second)
 	s.running(t)
+	began = time.Now()
 	kafka.Start(t)
+	stage("Kafka starts again")
 	produce("")
+	stage("Kafka takes events again")
+	began = time.Now()
 	w.recount(t, 90*time.Second)
+	stage("equal after Kafka came back")
 	alerts.wantStory(t, 0, "toll wrong_type [price]: firing resolved")
 	alerts.wantOrder(t, w.nats.URL)
 	if got := s.memory(t); got > largestMemory {
