@@ -111,7 +111,7 @@ func (l *ledger) WriteSummaries(context.Context, string, uint64, schemas.Part, i
 	return nil
 }
 
-func (l *ledger) Revised(context.Context, string) ([]WindowID, error) { return nil, nil }
+func (l *ledger) Revised(context.Context, string, int) ([]WindowID, error) { return nil, nil }
 
 func (l *ledger) LastStep(context.Context, string) (*schemas.Step, error) {
 	if len(l.steps) == 0 {
@@ -133,7 +133,9 @@ func (l *ledger) evaluator(t interface{ Fatal(...any) }, writer string, maxWindo
 	c.Writer, c.MaxWindows, c.MaxEmpty = writer, maxWindows, 6
 	return New(c, Deps{
 		Windows: l, Signals: l, Journal: l,
-		Models:   func() []Model { return []Model{{Name: "m", Specs: []schemas.SpecRecord{l.spec}, Retrain: retrain.Policy{}}} },
+		Models: func() []Model {
+			return []Model{{Name: "m", Topics: []string{"t"}, Specs: []schemas.SpecRecord{l.spec}, Retrain: retrain.Policy{}}}
+		},
 		Baseline: func(string) *schemas.Baseline { return nil },
 		Owns:     func(string) bool { return true }, Partitions: func(string) int { return 2 },
 		Now: func() time.Time { return l.now }, Stats: &Stats{}, Log: zerolog.Nop(),
@@ -208,7 +210,14 @@ func TestTimingChangesNothing(t *testing.T) {
 			windows = append(windows, kinds[k])
 		}
 		first := newLedger(windows)
-		first.run(t, []*Evaluator{first.evaluator(t, "one", 1)}, func(what string, n int) int { return min(n-1, 0) })
+		turn := 0
+		first.run(t, []*Evaluator{first.evaluator(t, "one", 1)}, func(what string, n int) int {
+			if what != "partition" {
+				return 0
+			}
+			turn++
+			return turn % n
+		})
 		other := newLedger(windows)
 		other.run(t, []*Evaluator{
 			other.evaluator(t, "a", rapid.IntRange(1, 24).Draw(t, "windows of a step")), other.evaluator(t, "b", 24),
