@@ -1,6 +1,9 @@
 package summary
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Accumulator collects one stream of one window from the rows of one chunk,
 // in the order of the log. Calls may split the rows anywhere: the result is
@@ -8,8 +11,9 @@ import "math/bits"
 type Accumulator struct {
 	Summary
 
-	last    uint64 // hash of the last value
-	current uint64 // length of the run it ends; 0 before the first value
+	last    uint64   // the last value: bits of a number, hash of a category
+	current uint64   // length of the run it ends; 0 before the first value
+	known   []uint64 // by code of a category: a hash that Distinct has, 0 for none
 }
 
 // NewAccumulator returns an empty accumulator with room for bins counts;
@@ -40,26 +44,29 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 	a.Late += late
 	var (
 		count     [classes]uint64
-		flagged   Flag
 		sum       int64
 		high, low uint64
 		lo, hi    = a.Min, a.Max
 		last      = a.last
 		current   = a.current
 		longest   = a.Run
-		bins      = a.Bins
-		seen      = a.Distinct.Full
+		counts    = a.Bins
+		registers = a.Distinct.Registers
+		full      = a.Distinct.Full
+		inverse   = inverse(unit)
 	)
 	for _, r := range rows {
-		k := c.Class[r]
-		count[k]++
-		if k != Value {
+		if k := c.Class[r]; k != Value {
+			count[k]++
 			continue
 		}
-		flagged |= c.Flags[r]
 		x := c.Num[r]
-		bins[c.Code[r]]++
-		q, clipped := Quantise(x, anchor, unit)
+		counts[c.Code[r]]++
+		f := (x - anchor) * inverse
+		if inverse == 0 {
+			f = (x - anchor) / unit
+		}
+		q, clipped := limited(f)
 		if clipped {
 			a.Clipped++
 		}
@@ -73,18 +80,20 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 		if x > hi {
 			hi = x
 		}
-		v := HashNumber(x)
+		v := math.Float64bits(x + 0)
 		if v == last && current > 0 {
 			current++
-		} else {
-			if current > longest {
-				longest = current
-			}
-			last, current = v, 1
-			if !seen {
-				a.Distinct.Add(v)
-				seen = a.Distinct.Full
-			}
+			continue
+		}
+		longest = max(longest, current)
+		last, current = v, 1
+		switch {
+		case full:
+		case registers != nil:
+			put(registers, HashNumber(x))
+		default:
+			a.Distinct.Add(HashNumber(x))
+			full, registers = a.Distinct.Full, a.Distinct.Registers
 		}
 	}
 	a.Sum += sum
@@ -92,7 +101,7 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 	a.SquareLow += low
 	a.Min, a.Max = lo+0, hi+0 // -0 and 0 are one value, whichever came first
 	a.last, a.current, a.Run = last, current, max(longest, current)
-	a.count(c, rows, &count, flagged)
+	a.count(c, rows, &count)
 }
 
 // AddCategories adds the rows of c whose indexes are in rows, ascending, of
@@ -102,48 +111,54 @@ func (a *Accumulator) AddCategories(c *Classified, rows []int32, late uint64) {
 	a.Late += late
 	var (
 		count   [classes]uint64
-		flagged Flag
 		last    = a.last
 		current = a.current
 		longest = a.Run
-		bins    = a.Bins
-		seen    = a.Distinct.Full
+		counts  = a.Bins
+		full    = a.Distinct.Full
 	)
+	if a.known == nil && !full {
+		a.known = make([]uint64, len(a.Bins))
+	}
+	known := a.known
 	for _, r := range rows {
-		k := c.Class[r]
-		count[k]++
-		if k != Value {
+		if k := c.Class[r]; k != Value {
+			count[k]++
 			continue
 		}
-		flagged |= c.Flags[r]
-		bins[c.Code[r]]++
+		code := c.Code[r]
+		counts[code]++
 		v := c.Hash[r]
 		if v == last && current > 0 {
 			current++
 			continue
 		}
-		if current > longest {
-			longest = current
-		}
+		longest = max(longest, current)
 		last, current = v, 1
-		if !seen {
-			a.Distinct.Add(v)
-			seen = a.Distinct.Full
+		if full {
+			continue
 		}
+		if known[code] == v && v != 0 {
+			continue // finding it in a sorted set again and again would cost more than all the rest
+		}
+		known[code] = v
+		a.Distinct.Add(v)
+		full = a.Distinct.Full
 	}
 	a.last, a.current, a.Run = last, current, max(longest, current)
-	a.count(c, rows, &count, flagged)
+	a.count(c, rows, &count)
 }
 
-func (a *Accumulator) count(c *Classified, rows []int32, n *[classes]uint64, flagged Flag) {
+// count takes the classes other than Value, which have been counted, and the flags.
+func (a *Accumulator) count(c *Classified, rows []int32, n *[classes]uint64) {
 	a.Absent += n[Absent]
 	a.Null += n[Null]
 	a.NaN += n[NaN]
 	a.PosInf += n[PosInf]
 	a.NegInf += n[NegInf]
 	a.Bad += n[Bad]
-	a.Present += n[Value]
-	if flagged&(Outside|Unexpected) == 0 {
+	a.Present += uint64(len(rows)) - n[Absent] - n[Null] - n[NaN] - n[PosInf] - n[NegInf] - n[Bad]
+	if !c.HasFlag(Outside | Unexpected) {
 		return
 	}
 	for _, r := range rows {
@@ -159,4 +174,13 @@ func square(q int64) (high, low uint64) {
 	u := uint64(max(q, -q))
 	hi, lo := bits.Mul64(u, u)
 	return hi<<32 | lo>>32, lo & (1<<32 - 1)
+}
+
+// inverse returns 1/unit where multiplying by it is the same as dividing by
+// unit to the bit, which it is for the powers of two that units are; else 0.
+func inverse(unit float64) float64 {
+	if m, e := math.Frexp(unit); m != 0.5 || e < -1000 || e > 1000 {
+		return 0
+	}
+	return 1 / unit
 }

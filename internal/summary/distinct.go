@@ -29,7 +29,7 @@ func (d *Distinct) KeepRegisters() { d.keep = true }
 // Add counts a hash.
 func (d *Distinct) Add(h uint64) {
 	if d.Registers != nil {
-		d.register(h)
+		put(d.Registers, h)
 		return
 	}
 	if d.Full {
@@ -51,19 +51,20 @@ func (d *Distinct) outgrow() {
 	if d.keep {
 		d.Registers = make([]uint8, 1<<Precision)
 		for _, h := range d.Small {
-			d.register(h)
+			put(d.Registers, h)
 		}
 	} else {
 		d.Full = true
 	}
-	d.Small = d.Small[:0]
+	d.Small = nil // its memory is not needed any more
 }
 
-func (d *Distinct) register(h uint64) {
+// put counts a hash in the registers.
+func put(registers []uint8, h uint64) {
 	i := h >> (64 - Precision)
 	rank := uint8(bits.LeadingZeros64(h<<Precision|1<<(Precision-1))) + 1
-	if rank > d.Registers[i] {
-		d.Registers[i] = rank
+	if rank > registers[i] {
+		registers[i] = rank
 	}
 }
 

@@ -83,7 +83,11 @@ func UnitFor(reach float64) float64 { return schemas.UnitFor(reach) }
 // Quantise returns q of x as Summary.Sum has it, and whether it was limited.
 // x must be finite.
 func Quantise(x, anchor, unit float64) (q int64, clipped bool) {
-	f := (x - anchor) / unit
+	return limited((x - anchor) / unit)
+}
+
+// limited rounds f as Quantise does.
+func limited(f float64) (q int64, clipped bool) {
 	if f >= Limit {
 		return Limit, f > Limit
 	}

@@ -593,7 +593,7 @@ func (st *state) late(rows []int32) (n uint64) {
 func accumulators(c *compiled, columns []int, registers bool) []*summary.Accumulator {
 	out := make([]*summary.Accumulator, len(columns))
 	for i, at := range columns {
-		out[i] = summary.NewAccumulator(c.columns[at].bins(), registers)
+		out[i] = summary.NewAccumulator(c.columns[at].size(), registers)
 	}
 	return out
 }

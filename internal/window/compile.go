@@ -40,8 +40,9 @@ type column struct {
 	*schemas.SpecColumn
 	layout int
 	part   schemas.Part
-	codes  map[uint64]uint16 // category hash to code
-	set    map[uint64]bool   // hashes of allowed values; nil for no rule
+	codes  codes           // of categories
+	bins   edges           // of numbers
+	set    map[uint64]bool // hashes of allowed values; nil for no rule
 }
 
 // slicing tells which slice a row belongs to, from the codes of one or two
@@ -139,10 +140,9 @@ func compile(r *schemas.SpecRecord, l *schemas.Layout) (*compiled, error) {
 			return nil, fmt.Errorf("column %s has role %q, which no event carries", sc.Name, sc.Role)
 		}
 		if sc.Type == schemas.TypeCategory {
-			col.codes = make(map[uint64]uint16, len(sc.Categories))
-			for code, v := range sc.Categories {
-				col.codes[schemas.HashString(v)] = uint16(code)
-			}
+			col.codes = newCodes(sc.Categories)
+		} else {
+			col.bins = newEdges(sc.Edges)
 		}
 		if len(sc.Set) > 0 {
 			col.set = make(map[uint64]bool, len(sc.Set))
@@ -190,8 +190,9 @@ func (c *compiled) slicing(s *schemas.SpecSlice, feature map[string]int) (slicin
 	for v, values := range s.Values {
 		at := 0
 		for i, value := range values {
-			code, ok := c.columns[sl.columns[i]].codes[schemas.HashString(value)]
-			if !ok {
+			codes := &c.columns[sl.columns[i]].codes
+			code := codes.of(schemas.HashString(value))
+			if code == codes.other {
 				return sl, fmt.Errorf("slice value %s=%q is not among the column's categories", s.Columns[i], value)
 			}
 			if i == 1 {
