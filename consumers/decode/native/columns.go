@@ -14,8 +14,9 @@ type order struct {
 	layout *schemas.Layout
 	// keys are the features as they usually stand on the wire. The zero value
 	// stands where the name cannot be written as it is, and behind the last feature.
-	keys []wireKey
-	next []int32 // the column that followed this one last; the last entry is for the first column
+	keys    []wireKey
+	next    []int32 // the column that followed this one last; the last entry is for the first column
+	textual []bool  // by column: numbers are kept as text too
 }
 
 // wireKey is a key with quotes and colon, made ready to be compared eight bytes
@@ -62,9 +63,9 @@ func (d *Decoder) orderOf(l *schemas.Layout) *order {
 		clear(d.orders)
 	}
 	n := l.Features()
-	o := &order{layout: l, keys: make([]wireKey, n+1), next: make([]int32, n+1)}
+	o := &order{layout: l, keys: make([]wireKey, n+1), next: make([]int32, n+1), textual: make([]bool, n)}
 	for c := range n {
-		o.next[c] = int32(c + 1)
+		o.next[c], o.textual[c] = int32(c+1), l.Columns[c].Textual
 		o.keys[c] = newWireKey(l.Columns[c].Name)
 	}
 	d.orders[l] = o
@@ -125,12 +126,25 @@ func (d *Decoder) readFeatures(i int) int {
 		}
 		previous = c
 
-		if i < len(b) && (b[i]-'0' <= 9 || b[i] == '-') {
-			if n := readDecimal(b, i); n.end > 0 {
-				d.putNumber(&columns[c], row, blk.Layout.Columns[c].Textual, &n, b[i:n.end])
-				i = n.end
-				continue
+		// The usual values; whatever is none of them goes the general way.
+		if f, end := plainNumber(b, i); end > 0 {
+			col := &columns[c]
+			col.Kind[row] = schemas.KindNumber
+			col.Num[row] = f
+			if o.textual[c] {
+				d.putWord(col, row, b[i:end])
 			}
+			i = end
+			continue
+		}
+		if is(b, i, '"') {
+			end, escaped := d.quoted(i + 1)
+			if end < 0 {
+				return -1
+			}
+			d.putText(&columns[c], row, o.textual[c], span{start: int32(i + 1), end: int32(end), form: text, escaped: escaped})
+			i = end + 1
+			continue
 		}
 		v, end := d.value(i, 2)
 		if end < 0 {

@@ -103,6 +103,63 @@ func readDigits(b []byte, i int, m uint64) (uint64, int) {
 	return m, i
 }
 
+// plainNumber reads the number at i as long as it is written the usual way: up
+// to seven digits, a point, up to 19 digits in all, no exponent, and eight bytes
+// of the value behind it to look at. Of every other number, sound or not, end is
+// 0, and readDecimal decides.
+func plainNumber(b []byte, i int) (f float64, end int) {
+	if i+9 > len(b) {
+		return 0, 0
+	}
+	negative := b[i] == '-'
+	if negative {
+		i++
+	}
+	first := i
+	v := binary.LittleEndian.Uint64(b[i:])
+	n := digits(v)
+	if n == 0 || n == 8 || b[i] == '0' && n > 1 {
+		return 0, 0
+	}
+	m := eight((v - zeros) << (64 - 8*n))
+	i += n
+	fraction := 0
+	if b[i] == '.' {
+		point := i + 1
+		for i++; n > 0; i += n {
+			if i+8 > len(b) {
+				return 0, 0
+			}
+			v = binary.LittleEndian.Uint64(b[i:])
+			if n = digits(v); n == 8 {
+				m = m*1e8 + eight(v-zeros)
+				continue
+			}
+			m = m*tens[n&7] + eight((v-zeros)<<(64-8*n))
+			i += n
+			break
+		}
+		fraction = i - point
+		if fraction == 0 || i-first > 20 || i == len(b) {
+			return 0, 0
+		}
+	}
+	if b[i]|0x20 == 'e' {
+		return 0, 0
+	}
+	if m < 1<<53 && fraction < len(powers) {
+		f = float64(m) / powers[fraction]
+	} else if scaled, ok := scale(m, -fraction); ok {
+		f = scaled
+	} else {
+		return 0, 0
+	}
+	if negative {
+		f = -f
+	}
+	return f, i
+}
+
 // digits is how many of the lowest bytes of v are ASCII digits, up to the first
 // that is none: its top bit is the lowest one set.
 func digits(v uint64) int {
