@@ -100,7 +100,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Sweep: 250 * time.Millisecond, Revise: 2 * time.Second, MaxWindows: 24, MaxEmpty: 48,
-		Closing: Closing{Stale: 30 * time.Second, MaxHold: 15 * time.Minute},
+		Closing: Closing{Stale: 10 * time.Second, MaxHold: 15 * time.Minute},
 		Hard:    hard.DefaultParameters(), Soft: soft.DefaultParameters(), Drift: drift.DefaultParameters(),
 	}
 }

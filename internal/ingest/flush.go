@@ -24,7 +24,12 @@ func (l *Loop) tick(ctx context.Context) error {
 		return nil
 	}
 	l.lastTick = now
-	idle := !l.caughtUp.IsZero() && now.Sub(l.caughtUp) >= l.cfg.IdleAfter
+	// Idle is what the broker says, and just now: one that does not answer says
+	// neither that nothing has come nor that anybody is being heard.
+	idle := !l.caughtUp.IsZero() && now.Sub(l.caughtUp) >= l.cfg.IdleAfter && now.Sub(l.answered) <= l.cfg.IdleAfter
+	if idle == l.idle && l.asm.End() == l.stored && !l.asm.Dirty() && !l.answered.After(l.lastWrite) {
+		return nil
+	}
 	ext := small
 	if now.Sub(l.lastFresh) >= l.cfg.Fresh || idle && l.asm.Dirty() {
 		ext, l.lastFresh = all, now

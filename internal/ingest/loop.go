@@ -37,6 +37,7 @@ type Loop struct {
 	high, logStart int64
 	epoch          int32
 	caughtUp       time.Time // since when End is the high watermark; zero when it is not
+	answered       time.Time // when the broker last said where the log ends
 	idle           bool      // told to the store
 	lastTick       time.Time
 	lastFresh      time.Time
@@ -81,6 +82,7 @@ func (l *Loop) stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	l.caughtUp, l.idle = time.Time{}, false // from here on nobody looks at the log
 	if err := l.flush(ctx, all); err != nil {
 		l.deps.Log.Warn().Err(err).Msg("stopping without storing the open chunk; it will be read again")
 	}
@@ -130,7 +132,9 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	l.addBlocks()
 	l.blocks.trim()
 	l.epoch = f.LeaderEpoch()
+	l.answered = f.At
 	if err := f.Err(); err != nil {
+		l.caughtUp = time.Time{}
 		return l.trouble(ctx, err)
 	}
 	l.bad = 0

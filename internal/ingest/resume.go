@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/internal/window"
@@ -90,6 +91,7 @@ func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 	l.deps.Source.SeekTo(s.Chunk.Start, -1)
 	l.high, l.logStart, l.stored = log.End, log.Start, -1
 	l.lastFresh = l.deps.Now()
+	l.caughtUp, l.answered, l.idle = time.Time{}, time.Time{}, false
 	l.deps.Log.Info().Int64("offset", s.Chunk.Start).Int64("end", log.End).Msg("reading")
 }
 
