@@ -20,7 +20,6 @@ const (
 	SubjectRetrain       = "modelwatch.retrain"
 	SubjectRetrainStatus = "modelwatch.retrain_status"
 	SubjectFallback      = "modelwatch.fallback"
-	SubjectNudge         = "modelwatch.nudge"
 )
 
 const (

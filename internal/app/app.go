@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,9 +141,24 @@ func busConfig(n config.NATS) (bus.Config, error) {
 
 func (a *App) evaluateConfig() evaluate.Config {
 	c := evaluate.DefaultConfig()
+	c.PublicURL = publicURL(a.settings.HTTP)
 	host, _ := os.Hostname()
 	c.Writer = host + "/" + strconv.Itoa(os.Getpid()) + "/" + uuid.NewString()[:8]
 	return c
+}
+
+// publicURL is where alerts say that their incident can be read: where the
+// pages listen, unless that is every address or a port the system chooses.
+func publicURL(h config.HTTP) string {
+	host, port, err := net.SplitHostPort(h.Listen)
+	if ip := net.ParseIP(host); err != nil || port == "0" || host == "" || ip != nil && ip.IsUnspecified() {
+		return ""
+	}
+	scheme := "http://"
+	if h.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }
 
 func (a *App) evaluateDeps() evaluate.Deps {
@@ -169,7 +185,7 @@ func (a *App) buildWeb() error {
 		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
 	}
 	a.web, err = web.New(c, web.Deps{
-		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.Lag, Metrics: metrics.Handler(), Version: a.version, Log: component(a.log, "web"),
+		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.Lag, Metrics: metrics.Handler(), Version: a.version, Log: a.log,
 	})
 	return err
 }

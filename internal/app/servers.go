@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,11 +37,12 @@ type Servers struct {
 // settings that point at them. progress is told about downloads, line by line.
 func StartServers(ctx context.Context, s config.Settings, progress func(string), log zerolog.Logger) (*Servers, config.Settings, error) {
 	out := &Servers{log: log}
+	ports := readPorts(s.Data)
 	fail := func(err error) (*Servers, config.Settings, error) { return nil, s, errors.Join(err, out.Close()) }
 	var err error
 	if s.ClickHouse.Embedded {
 		out.engine = embedded.ClickHouseConfig{
-			Dir: filepath.Join(s.Data, "clickhouse"), Progress: func(p embedded.Progress) { progress(p.String()) },
+			Dir: filepath.Join(s.Data, "clickhouse"), TCPPort: free(ports.ClickHouse), HTTPPort: free(ports.ClickHouseHTTP), Progress: func(p embedded.Progress) { progress(p.String()) },
 			Logger: log.With().Str("component", "clickhouse").Logger(),
 		}
 		if out.clickhouse, err = embedded.StartClickHouse(ctx, out.engine); err != nil {
@@ -51,7 +55,7 @@ func StartServers(ctx context.Context, s config.Settings, progress func(string),
 	}
 	if s.Kafka.Embedded {
 		out.kafka, err = embedded.StartKafka(ctx, embedded.KafkaConfig{
-			Dir: filepath.Join(s.Data, "kafka"), Logger: log.With().Str("component", "kafka").Logger(),
+			Dir: filepath.Join(s.Data, "kafka"), Port: free(ports.Kafka), Topics: topicsOf(s.Monitors), Logger: log.With().Str("component", "kafka").Logger(),
 		})
 		if err != nil {
 			return fail(fmt.Errorf("starting Kafka: %w", err))
@@ -60,14 +64,88 @@ func StartServers(ctx context.Context, s config.Settings, progress func(string),
 	}
 	if s.NATS.Embedded {
 		out.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{
-			Dir: filepath.Join(s.Data, "nats"), Logger: log.With().Str("component", "nats").Logger(),
+			Dir: filepath.Join(s.Data, "nats"), Port: free(ports.NATS), Logger: log.With().Str("component", "nats").Logger(),
 		})
 		if err != nil {
 			return fail(fmt.Errorf("starting NATS: %w", err))
 		}
 		s.NATS.URL = out.nats.URL()
 	}
+	if err := out.keepPorts(s.Data, ports); err != nil {
+		return fail(err)
+	}
 	return out, s, nil
+}
+
+// serverPorts are the ports of embedded servers. They are kept with the data,
+// so that publishers find the servers where they were.
+type serverPorts struct {
+	Kafka          int `json:"kafka"`
+	ClickHouse     int `json:"clickhouse"`
+	ClickHouseHTTP int `json:"clickhouse_http"`
+	NATS           int `json:"nats"`
+}
+
+func portsPath(data string) string { return filepath.Join(data, "ports.json") }
+
+// readPorts returns the ports of the last start, or the servers' usual ones.
+func readPorts(data string) serverPorts {
+	p := serverPorts{Kafka: 9092, ClickHouse: 9000, ClickHouseHTTP: 8123, NATS: 4222}
+	if body, err := os.ReadFile(portsPath(data)); err == nil {
+		_ = json.Unmarshal(body, &p) // what cannot be read is chosen anew
+	}
+	return p
+}
+
+// keepPorts notes the ports of the servers that were started.
+func (s *Servers) keepPorts(data string, p serverPorts) error {
+	if s.kafka != nil {
+		p.Kafka = portOf(s.kafka.Addr())
+	}
+	if s.clickhouse != nil {
+		p.ClickHouse, p.ClickHouseHTTP = s.engine.TCPPort, s.engine.HTTPPort
+	}
+	if s.nats != nil {
+		p.NATS = portOf(strings.TrimPrefix(s.nats.URL(), "nats://"))
+	}
+	if s.kafka == nil && s.clickhouse == nil && s.nats == nil {
+		return nil
+	}
+	body, err := json.Marshal(p)
+	if err == nil {
+		err = os.WriteFile(portsPath(data), body, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the ports of embedded servers: %w", err)
+	}
+	return nil
+}
+
+// free returns the port if nothing listens there, else 0, which asks for any.
+func free(port int) int {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return 0
+	}
+	_ = l.Close()
+	return port
+}
+
+// topicPartitions is how many partitions a topic gets that the embedded broker
+// makes for a monitor.
+const topicPartitions = 3
+
+// topicsOf lists the topics of the sound monitors in a folder; what is wrong
+// with the others is told when they are loaded.
+func topicsOf(monitors string) map[string]int32 {
+	found, _ := config.Monitors(monitors)
+	out := map[string]int32{}
+	for _, m := range found {
+		for _, topic := range m.Topics {
+			out[topic] = topicPartitions
+		}
+	}
+	return out
 }
 
 func portOf(addr string) int {

@@ -441,35 +441,3 @@ func TestStatusesAreKept(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestNudgesReachTheOthers(t *testing.T) {
-	server := testkit.NewNATS(t)
-	one, two := open(t, server.URL), open(t, server.URL)
-	eventually(t, "connections", func() bool { return one.Connected() && two.Connected() })
-	ctx, cancel := context.WithCancel(t.Context())
-	heard := make(chan string, 100)
-	done := make(chan error, 1)
-	go func() {
-		done <- two.Nudges(ctx, func(model string) {
-			select {
-			case heard <- model:
-			default:
-			}
-		})
-	}()
-	eventually(t, "a nudge", func() bool {
-		if err := one.Nudge("flight-delay"); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case model := <-heard:
-			return model == "flight-delay"
-		default:
-			return false
-		}
-	})
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}

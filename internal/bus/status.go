@@ -55,6 +55,9 @@ func (b *Bus) WatchStatuses(ctx context.Context, keep func(context.Context, Stat
 
 // readStatuses reads until something fails.
 func (b *Bus) readStatuses(ctx context.Context, keep func(context.Context, Status) error) error {
+	if err := b.EnsureStreams(ctx); err != nil {
+		return err
+	}
 	consumer, err := b.js.CreateOrUpdateConsumer(ctx, schemas.StreamRetrain, jetstream.ConsumerConfig{
 		Durable: statusConsumer, FilterSubject: schemas.SubjectRetrainStatus + ".>", AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: time.Minute, MaxDeliver: -1, MaxAckPending: 1, // in order
