@@ -24,6 +24,7 @@ type Assembler struct {
 
 	state    map[string]*state // by model
 	order    []*state          // in the order of their first row
+	last     *state            // that was asked for
 	marks    map[markKey]*mark
 	rows     uint64
 	late     uint64
@@ -49,9 +50,12 @@ type mark struct{ start, max, rows int64 }
 
 // state is one model's share of the chunk.
 type state struct {
+	name     string
+	hash     uint64 // of the name
 	model    *Model
-	versions map[string]uint16 // places in names
-	names    []string          // of versions in the order they came; the first is "" and the second schemas.OtherValue
+	marks    [len(schemas.Parts)]*mark // those of the assembler, where they are there
+	versions map[string]uint16         // places in names
+	names    []string                  // of versions in the order they came; the first is "" and the second schemas.OtherValue
 	open     map[groupKey]*group
 	groups   []*group // in the order of their first row
 	pane     pane
@@ -140,7 +144,7 @@ func (a *Assembler) begin(models *Models, s Start) {
 	a.clockAt0 = s.Clock
 	a.end = s.Chunk.Start
 	a.state = map[string]*state{}
-	a.order = nil
+	a.order, a.last = nil, nil
 	a.marks = make(map[markKey]*mark, len(s.Marks))
 	for _, m := range s.Marks {
 		a.marks[markKey{m.Model, m.Part}] = &mark{start: m.Max, max: m.Max}
@@ -209,17 +213,19 @@ func (a *Assembler) Chunk() schemas.Chunk { return a.chunk }
 
 // Warm remembers the ids of a block of the chunk before, uncounted.
 func (a *Assembler) Warm(b *schemas.Block) {
+	model := schemas.HashString(b.Layout.Model)
 	for row := range b.N {
 		for _, p := range schemas.Parts {
 			if b.Parts[row]&p != 0 && b.ID[row] != 0 {
-				a.before.add(idKey(b, row, p))
+				a.before.add(idKey(b.ID[row], model, p))
 			}
 		}
 	}
 }
 
-func idKey(b *schemas.Block, row int, p schemas.Part) uint64 {
-	h := mix(b.ID[row] ^ schemas.HashString(b.Layout.Model) + uint64(p))
+// idKey tells the ids of one model and part, by its hash, from those of all others.
+func idKey(id, model uint64, p schemas.Part) uint64 {
+	h := mix(id ^ model + uint64(p))
 	if h == 0 {
 		h = 1
 	}
@@ -232,33 +238,36 @@ func idKey(b *schemas.Block, row int, p schemas.Part) uint64 {
 func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 	row := b.N - 1
 	st := a.of(b.Layout.Model)
-	dup := a.remember(b, row)
+	dup := a.remember(st, b, row)
 	t := b.Time[row]
 	c := st.model.at(t)
+	start := c.start(t)
 	if t > b.Timestamp[row]+c.maxFuture {
 		return schemas.FaultFutureEvents
 	}
 	late := false
-	for _, p := range schemas.Parts {
+	for i, p := range schemas.Parts {
 		if b.Parts[row]&p == 0 {
 			continue
 		}
-		m := a.mark(b.Layout.Model, p)
-		if m.max != NoTime {
+		if st.marks[i] == nil {
+			st.marks[i] = a.mark(b.Layout.Model, p)
+		}
+		if m := st.marks[i]; m.max != NoTime {
 			if t < m.max-c.lateHorizon {
 				return schemas.FaultLateData
 			}
-			late = late || c.start(t)+c.window+c.lateness <= m.max
+			late = late || start+c.window+c.lateness <= m.max
 		}
 	}
-	for _, p := range schemas.Parts {
+	for i, p := range schemas.Parts {
 		if b.Parts[row]&p != 0 {
-			m := a.mark(b.Layout.Model, p)
+			m := st.marks[i]
 			m.max = max(m.max, t)
 			m.rows++
 		}
 	}
-	st.window[row], st.spec[row], st.lateRow[row], st.duplicate[row] = c.start(t), c, late, dup
+	st.window[row], st.spec[row], st.lateRow[row], st.duplicate[row] = start, c, late, dup
 	a.rows++
 	if late {
 		a.late++
@@ -270,7 +279,7 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 // the one before had it already. Events that will not count are remembered
 // too: whether one counts is not known any more when a chunk is read again
 // for its ids only.
-func (a *Assembler) remember(b *schemas.Block, row int) (dup schemas.Part) {
+func (a *Assembler) remember(st *state, b *schemas.Block, row int) (dup schemas.Part) {
 	if b.ID[row] == 0 {
 		return 0
 	}
@@ -278,7 +287,7 @@ func (a *Assembler) remember(b *schemas.Block, row int) (dup schemas.Part) {
 		if b.Parts[row]&p == 0 {
 			continue
 		}
-		k := idKey(b, row, p)
+		k := idKey(b.ID[row], st.hash, p)
 		if a.seen.has(k) || a.before.has(k) {
 			dup |= p
 		}
@@ -290,15 +299,19 @@ func (a *Assembler) remember(b *schemas.Block, row int) (dup schemas.Part) {
 func (c *compiled) start(t int64) int64 { return floorDiv(t, c.window) * c.window }
 
 func (a *Assembler) of(model string) *state {
+	if a.last != nil && a.last.name == model {
+		return a.last
+	}
 	st := a.state[model]
 	if st == nil {
 		st = &state{
-			model: a.models.byName[model], open: map[groupKey]*group{},
+			name: model, hash: schemas.HashString(model), model: a.models.byName[model], open: map[groupKey]*group{},
 			versions: map[string]uint16{"": 0, schemas.OtherValue: 1}, names: []string{"", schemas.OtherValue},
 		}
 		a.state[model] = st
 		a.order = append(a.order, st)
 	}
+	a.last = st
 	return st
 }
 
