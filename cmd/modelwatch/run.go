@@ -148,6 +148,9 @@ func (p *program) work(ctx context.Context, s config.Settings, reload <-chan str
 	for _, line := range inside(&asked, &s) {
 		fmt.Fprintf(p.err, "modelwatch: %s\n", line)
 	}
+	if s.Notify != (config.Notify{}) {
+		fmt.Fprintln(p.err, "modelwatch: notify is accepted and not acted on yet: nobody is told but the subscribers of NATS")
+	}
 	service, err := app.New(s, readBuild().Version, log)
 	if err != nil {
 		return err
@@ -172,7 +175,7 @@ func (p *program) work(ctx context.Context, s config.Settings, reload <-chan str
 }
 
 // inside tells where the servers that were started in the process are reached:
-// they take free ports, and whoever publishes or subscribes has to know them.
+// whoever publishes or subscribes has to know.
 func inside(asked, started *config.Settings) []string {
 	var lines []string
 	if asked.Kafka.Embedded {
