@@ -86,7 +86,7 @@ func TestAlertsOnRealServers(t *testing.T) {
 		testkit.Produce(t, w.kafka.Addr, tr.Records(minute(from), minute(to)))
 	}
 	produce(0, 15)
-	eventually(t, 30*time.Second, func() string {
+	eventually(t, 60*time.Second, func() string {
 		if n := w.clickHouse.Query(t, "SELECT uniqExact(window_start) FROM "+w.database+".windows WHERE model = 'refunds' AND role = 'feature' AND closed"); n != "15" && n != "14" {
 			return n + " windows of clean events are closed, want 14"
 		}
@@ -114,7 +114,7 @@ func TestAlertsOnRealServers(t *testing.T) {
 	}
 	for _, step := range steps {
 		produce(step.from, step.to)
-		eventually(t, 30*time.Second, func() string {
+		eventually(t, 60*time.Second, func() string {
 			if alerts.firing("orders", step.fault, step.columns...) == nil {
 				return fmt.Sprintf("no firing message for %s of %v\n%s", step.fault, step.columns, alerts.titles())
 			}
@@ -126,7 +126,7 @@ func TestAlertsOnRealServers(t *testing.T) {
 	for i := range probed {
 		want = append(want, fmt.Sprintf("probe%d wrong_type [x]: firing", i))
 	}
-	alerts.wantStory(t, 60*time.Second, want...)
+	alerts.wantStory(t, 90*time.Second, want...)
 	t.Logf("all faults were told and resolved within %s", time.Since(began).Round(time.Millisecond))
 	time.Sleep(2 * time.Second) // for a message too many
 	alerts.wantStory(t, 0, want...)
@@ -174,7 +174,7 @@ func hardLatency(t *testing.T, w *world, alerts *subscriber, topic string, model
 		testkit.Produce(t, w.kafka.Addr, events(100, "1"))
 		began := time.Now()
 		testkit.Produce(t, w.kafka.Addr, events(20, `"one"`))
-		eventually(t, 30*time.Second, func() string {
+		eventually(t, 60*time.Second, func() string {
 			if m := alerts.firing(name, schemas.FaultWrongType, "x"); m != nil {
 				took = append(took, m.at.Sub(began))
 				return ""

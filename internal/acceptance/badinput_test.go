@@ -159,7 +159,7 @@ func TestBadInput(t *testing.T) {
 func wantLetters(t *testing.T, broker, topic string, want map[string]int) {
 	t.Helper()
 	got := map[string]int{}
-	eventually(t, 30*time.Second, func() string {
+	eventually(t, 60*time.Second, func() string {
 		clear(got)
 		for _, r := range readAll(t, broker, "modelwatch.dead_letters") {
 			h := map[string]string{}
@@ -213,7 +213,7 @@ func readAll(t *testing.T, broker, topic string) (out []*kgo.Record) {
 // wantGap waits until it is told that a record was left out.
 func wantGap(t *testing.T, alerts *subscriber) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() string {
+	eventually(t, 60*time.Second, func() string {
 		for _, m := range alerts.all() {
 			if m.alert.Model == "toll" && m.alert.Fault == schemas.FaultRetentionGap {
 				return ""
@@ -272,7 +272,7 @@ func TestServersAway(t *testing.T) {
 	s.ready(t, 90*time.Second)
 	stage("ready after all servers came")
 	alerts := subscribe(t, w.nats.URL, schemas.StreamAlerts)
-	w.recount(t, 30*time.Second)
+	w.recount(t, 60*time.Second)
 	stage("what waited is stored")
 
 	// ClickHouse: what comes in the meantime is stored afterwards.
@@ -304,7 +304,7 @@ func TestServersAway(t *testing.T) {
 	stage("found while NATS is away")
 	w.nats.Start(t)
 	began = time.Now()
-	alerts.wantStory(t, 60*time.Second, "toll wrong_type [price]: firing resolved")
+	alerts.wantStory(t, 90*time.Second, "toll wrong_type [price]: firing resolved")
 	stage("told after NATS came back")
 
 	// Kafka: a broker that dies and comes back.

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func build(t *testing.T) string {
 	t.Helper()
 	program.once.Do(func() {
-		if program.dir, program.err = os.MkdirTemp("", "modelwatch-acceptance-"); program.err != nil {
+		if program.dir, program.err = os.MkdirTemp("", "modelwatch-acceptance-"); program.err != nil { //nolint:usetesting // it outlives the test that builds
 			return
 		}
 		program.path = filepath.Join(program.dir, "modelwatch")
