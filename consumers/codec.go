@@ -51,6 +51,9 @@ func (c *codecs) decode(codec int, dst, src []byte, limit int) ([]byte, error) {
 	case codecSnappy:
 		return decodeSnappy(dst, src, limit)
 	case codecLZ4:
+		if out, ok := decodeLZ4(dst, src, limit); ok {
+			return out, nil
+		}
 		r, _ := c.lz4.Get().(*lz4.Reader)
 		if r == nil {
 			r = lz4.NewReader(nil)
@@ -78,6 +81,81 @@ func (c *codecs) decode(codec int, dst, src []byte, limit int) ([]byte, error) {
 		return out, nil
 	}
 	return dst, fmt.Errorf("unknown compression codec %d", codec)
+}
+
+// The parts of an LZ4 frame that decodeLZ4 reads.
+const (
+	lz4Magic       = 0x184d2204
+	lz4Version     = 0x40 // in the flags, with lz4VersionMask
+	lz4Independent = 0x20
+	lz4BlockSum    = 0x10
+	lz4Size        = 0x08
+	lz4ContentSum  = 0x04
+	lz4Dictionary  = 0x01
+	lz4Reach       = 64 << 10 // how far back a block may refer
+	lz4Stored      = 1 << 31  // in a block's length: not compressed
+)
+
+// decodeLZ4 decompresses one whole LZ4 frame straight into dst. It does not
+// look at the frame's own checksums: that of the batch covers the same bytes.
+// Where ok is false the frame is unusual, broken or too long, and the library's
+// reader has to say which.
+func decodeLZ4(dst, src []byte, limit int) (out []byte, ok bool) {
+	if len(src) < 7 || binary.LittleEndian.Uint32(src) != lz4Magic {
+		return nil, false
+	}
+	flags, sizes := src[4], src[5]>>4&7
+	if flags&0xc0 != lz4Version || flags&lz4Dictionary != 0 || sizes < 4 {
+		return nil, false
+	}
+	most, at := 1<<(8+2*sizes), 7
+	if flags&lz4Size != 0 {
+		at += 8
+	}
+	for {
+		if len(src)-at < 4 {
+			return nil, false
+		}
+		length := binary.LittleEndian.Uint32(src[at:])
+		at += 4
+		if length == 0 {
+			break
+		}
+		n := int(length &^ lz4Stored)
+		if n > most || n > len(src)-at {
+			return nil, false
+		}
+		block := src[at : at+n]
+		if at += n; flags&lz4BlockSum != 0 {
+			at += 4
+		}
+		if length&lz4Stored != 0 {
+			dst = append(dst, block...)
+		} else if dst, ok = appendLZ4(dst, block, most, flags&lz4Independent != 0); !ok {
+			return nil, false
+		}
+		if len(dst) > limit {
+			return nil, false
+		}
+	}
+	if flags&lz4ContentSum != 0 {
+		at += 4
+	}
+	return dst, at == len(src)
+}
+
+// appendLZ4 decompresses one block of at most most bytes.
+func appendLZ4(dst, block []byte, most int, independent bool) ([]byte, bool) {
+	at := len(dst)
+	// A byte of a block stands for at most 255, so that a larger claim is a lie
+	// and must not cost memory.
+	dst = slices.Grow(dst, min(most, 255*len(block)+64))
+	var before []byte
+	if !independent {
+		before = dst[max(0, at-lz4Reach):at]
+	}
+	n, err := lz4.UncompressBlockWithDict(block, dst[at:min(cap(dst), at+most)], before)
+	return dst[:at+max(0, n)], err == nil
 }
 
 // readUpTo reads all of r after dst; memory grows with what is really there.
