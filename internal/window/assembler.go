@@ -34,6 +34,9 @@ type Assembler struct {
 
 	ids []schemas.IDRow // since the last Clear
 
+	texts texts
+	spare spare
+
 	// Scratch of the block being added.
 	run        Run
 	classified []summary.Classified
@@ -762,7 +765,7 @@ func (a *Assembler) Progress() schemas.Progress {
 func (a *Assembler) IDs() []schemas.IDRow { return a.ids }
 
 // Panes returns the panes that closed since the last Clear; with all also
-// the open ones, which close with the chunk.
+// the open ones, which close with the chunk. Their samples are valid until Clear.
 func (a *Assembler) Panes(all bool) []schemas.Pane {
 	var out []schemas.Pane
 	for _, st := range a.order {
@@ -778,6 +781,9 @@ func (a *Assembler) Panes(all bool) []schemas.Pane {
 func (a *Assembler) Clear() {
 	a.ids = a.ids[:0]
 	for _, st := range a.order {
+		for i := range st.panes {
+			a.spare.take(st.panes[i].Samples)
+		}
 		st.panes = st.panes[:0]
 	}
 }

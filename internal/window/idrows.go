@@ -28,7 +28,7 @@ func (a *Assembler) keepIDs(st *state, b *schemas.Block, row int) {
 			r.LatencyMS = number(b, b.Layout.Latency, row)
 		}
 		if k := b.Columns[at].Kind[row]; k == schemas.KindText || k == schemas.KindBool {
-			r.Class = b.String(b.Columns[at].Text[row])
+			r.Class = a.texts.of(b, at, row)
 		} else {
 			r.Number = number(b, at, row)
 		}

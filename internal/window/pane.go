@@ -1,9 +1,10 @@
 package window
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
-	"sort"
+	"slices"
 
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -29,8 +30,8 @@ type pane struct {
 func (p *pane) Len() int           { return len(p.Samples) }
 func (p *pane) Less(i, j int) bool { return above(&p.Samples[i], &p.Samples[j]) }
 func (p *pane) Swap(i, j int)      { p.Samples[i], p.Samples[j] = p.Samples[j], p.Samples[i] }
-func (p *pane) Push(x any)         { p.Samples = append(p.Samples, x.(schemas.PaneSample)) }
-func (p *pane) Pop() any           { panic("window: a pane's heap only replaces its top") }
+func (p *pane) Push(any)           { panic("window: a pane's heap is only fixed") }
+func (p *pane) Pop() any           { panic("window: a pane's heap is only fixed") }
 
 // above orders by rank, rows of one id by offset.
 func above(a, b *schemas.PaneSample) bool {
@@ -53,21 +54,22 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 			From: b.Offset[row], Start: b.Time[row], End: b.Time[row],
 		}
 		p.spec, p.first = c, b.Timestamp[row]
+		p.Samples = a.spare.set()
 	}
 	p.To = b.Offset[row]
 	p.Start, p.End = min(p.Start, b.Time[row]), max(p.End, b.Time[row])
 	p.Rows++
-	s := schemas.PaneSample{Rank: mix(b.ID[row]), Offset: b.Offset[row], Time: b.Time[row]}
+	rank := mix(b.ID[row])
 	if b.ID[row] == 0 {
-		s.Rank = Rank(a.salt, b.Offset[row])
+		rank = Rank(a.salt, b.Offset[row])
 	}
-	switch {
-	case len(p.Samples) < PaneSamples:
-		fill(&s, st, b, row)
-		heap.Push(p, s)
-	case above(&p.Samples[0], &s):
-		fill(&s, st, b, row)
-		p.Samples[0] = s
+	switch n := len(p.Samples); {
+	case n < PaneSamples:
+		p.Samples = append(p.Samples, a.spare.row())
+		a.fill(&p.Samples[n], st, b, row, rank)
+		heap.Fix(p, n)
+	case above(&p.Samples[0], &schemas.PaneSample{Rank: rank, Offset: b.Offset[row]}):
+		a.fill(&p.Samples[0], st, b, row, rank)
 		heap.Fix(p, 0)
 	}
 	if p.Rows >= paneRows && b.Timestamp[row]-p.first >= paneSpan {
@@ -75,23 +77,22 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 	}
 }
 
-// fill copies the row's values, one for each column of the spec.
-func fill(s *schemas.PaneSample, st *state, b *schemas.Block, row int) {
+// fill writes the row into s, one value for each column of the spec. The memory
+// that s has is used again.
+func (a *Assembler) fill(s *schemas.PaneSample, st *state, b *schemas.Block, row int, rank uint64) {
 	c := st.spec[row]
-	s.Version = st.names[st.version[row]]
-	s.Numbers = make([]float64, len(c.columns))
-	s.Categories = make([]string, len(c.columns))
-	s.Kinds = make([]schemas.Kind, len(c.columns))
+	s.Rank, s.Offset, s.Time, s.Version = rank, b.Offset[row], b.Time[row], st.names[st.version[row]]
+	s.Numbers, s.Categories, s.Kinds = s.Numbers[:0], s.Categories[:0], s.Kinds[:0]
 	for i := range c.columns {
-		col := &b.Columns[c.columns[i].layout]
-		s.Numbers[i] = math.NaN()
-		s.Kinds[i] = col.Kind[row]
-		switch col.Kind[row] {
+		at := c.columns[i].layout
+		kind, number, category := b.Columns[at].Kind[row], math.NaN(), ""
+		switch kind {
 		case schemas.KindNumber:
-			s.Numbers[i] = col.Num[row]
+			number = b.Columns[at].Num[row]
 		case schemas.KindText, schemas.KindBool:
-			s.Categories[i] = b.String(col.Text[row])
+			category = a.texts.of(b, at, row)
 		}
+		s.Numbers, s.Categories, s.Kinds = append(s.Numbers, number), append(s.Categories, category), append(s.Kinds, kind)
 	}
 }
 
@@ -102,7 +103,9 @@ func (st *state) closePane() {
 		return
 	}
 	done := p.Pane
-	sort.Slice(done.Samples, func(i, j int) bool { return above(&done.Samples[j], &done.Samples[i]) })
+	slices.SortFunc(done.Samples, func(x, y schemas.PaneSample) int {
+		return cmp.Or(cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Offset, y.Offset))
+	})
 	st.panes = append(st.panes, done)
 	p.Pane = schemas.Pane{}
 	p.next++
