@@ -53,7 +53,22 @@ type Mark struct {
 	MaxStart int64 // at the chunk's start; math.MinInt64 before the first
 	Max      int64 // at End
 	Rows     uint64
+
+	// How long nothing has come while the partition went on, in milliseconds of
+	// record time: at the chunk's start and at End.
+	SilentStart int64
+	Silent      int64
 }
+
+// Silence is the record time for which a part may leave out to deliver while
+// its partition goes on, without being called silent; in milliseconds.
+const Silence = 10_000
+
+// Reached is the event time up to which the partition is known to have
+// delivered the part: Max, and once it has been silent for Silence, as much
+// later as that has lasted since. So a model that stops does not hold its
+// windows open for as long as others go on in the same partition.
+func (m *Mark) Reached() int64 { return m.Max + max(0, m.Silent-Silence) }
 
 // IDRow is the narrow row of one prediction or label, kept for joins.
 type IDRow struct {

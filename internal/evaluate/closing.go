@@ -95,7 +95,7 @@ func watermarkOf(rows []schemas.Progress, model *Model, part schemas.Part, parti
 func markOf(r *schemas.Progress, model string, part schemas.Part) (int64, bool) {
 	for i := range r.Marks {
 		if m := &r.Marks[i]; m.Part == part && m.Model == model {
-			return m.Max, m.Max != math.MinInt64
+			return m.Reached(), m.Max != math.MinInt64
 		}
 	}
 	return 0, false

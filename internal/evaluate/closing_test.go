@@ -35,6 +35,9 @@ func TestWatermark(t *testing.T) {
 	f("idle but not heard of lately", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 100_000, 60_000)}, watermark{at: 400, known: true, coverage: 1, specSeq: 7})
 	f("not heard of for long", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 0, 16*60_000)}, watermark{at: 500, known: true, coverage: .5, specSeq: 7})
 	f("one not read yet", []schemas.Progress{row(0, 500, 0, 10)}, watermark{at: math.MinInt64, known: true, coverage: .5, specSeq: 7})
+	silent := row(1, 400, 0, 10)
+	silent.Marks[0].Silent = schemas.Silence + 50
+	f("silent while the partition goes on", []schemas.Progress{row(0, 500, 0, 10), silent}, watermark{at: 450, known: true, coverage: 1, specSeq: 7})
 	other := row(1, 300, 0, 10)
 	other.Marks = nil
 	f("a partition of other models", []schemas.Progress{row(0, 500, 0, 10), other}, watermark{at: 300, known: true, coverage: 1, specSeq: 7})

@@ -73,7 +73,7 @@ func (l *Loop) resume(ctx context.Context) error {
 	s := window.Start{Chunk: last.Chunk, Previous: last.Previous, Clock: last.ClockStart}
 	for _, m := range last.Marks {
 		if m.MaxStart != window.NoTime {
-			s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart})
+			s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart, Silent: m.SilentStart})
 		}
 	}
 	l.start(s, [2]int64{last.GapFrom, last.GapTo}, log)

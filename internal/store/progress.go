@@ -13,7 +13,7 @@ import (
 
 // progressFields are the columns of a progress row in the order of scanProgress.
 const progressFields = `topic, topic_id, truncation, partition, chunk_start, previous, end_offset, spec_seq, clock_start, clock,
-	rows, late, rejected_reasons, rejected_counts, mark_models, mark_parts, mark_starts, mark_maxima, mark_rows,
+	rows, late, rejected_reasons, rejected_counts, mark_models, mark_parts, mark_starts, mark_maxima, mark_rows, mark_silent_starts, mark_silences,
 	gap_from, gap_to, high_watermark, log_start, leader_epoch, idle_since, written_at`
 
 func scanProgress(row driver.Rows) (schemas.Progress, error) {
@@ -26,9 +26,10 @@ func scanProgress(row driver.Rows) (schemas.Progress, error) {
 		parts          []uint8
 		starts, maxima []int64
 		rows           []uint64
+		since, silent  []int64
 	)
 	err := row.Scan(&p.Topic, &id, &p.Epoch.Truncation, &p.Partition, &p.Start, &p.Previous, &p.End, &p.SpecSeq, &p.ClockStart, &p.Clock,
-		&p.Rows, &p.Late, &reasons, &counts, &models, &parts, &starts, &maxima, &rows,
+		&p.Rows, &p.Late, &reasons, &counts, &models, &parts, &starts, &maxima, &rows, &since, &silent,
 		&p.GapFrom, &p.GapTo, &p.HighWatermark, &p.LogStart, &p.LeaderEpoch, &p.IdleSince, &p.At)
 	if err != nil {
 		return p, err
@@ -38,7 +39,11 @@ func scanProgress(row driver.Rows) (schemas.Progress, error) {
 		p.Rejected = append(p.Rejected, schemas.RejectCount{Reason: reasons[i], Count: counts[i]})
 	}
 	for i := range models {
-		p.Marks = append(p.Marks, schemas.Mark{Model: models[i], Part: schemas.Part(parts[i]), MaxStart: starts[i], Max: maxima[i], Rows: rows[i]})
+		m := schemas.Mark{Model: models[i], Part: schemas.Part(parts[i]), MaxStart: starts[i], Max: maxima[i], Rows: rows[i]}
+		if i < len(silent) { // rows from before there were these columns have none
+			m.SilentStart, m.Silent = since[i], silent[i]
+		}
+		p.Marks = append(p.Marks, m)
 	}
 	return p, nil
 }

@@ -391,6 +391,7 @@ type progressTable struct {
 	parts                                         lists[uint8]
 	starts, maxima                                lists[int64]
 	markRows                                      lists[uint64]
+	silentStarts, silences                        lists[int64]
 	gapFrom, gapTo                                list[int64]
 	highWatermark, logStart, idleSince, writtenAt list[int64]
 	leaderEpoch                                   list[int32]
@@ -417,12 +418,16 @@ func (t *progressTable) add(p *schemas.Progress) {
 		t.starts.flat = append(t.starts.flat, m.MaxStart)
 		t.maxima.flat = append(t.maxima.flat, m.Max)
 		t.markRows.flat = append(t.markRows.flat, m.Rows)
+		t.silentStarts.flat = append(t.silentStarts.flat, m.SilentStart)
+		t.silences.flat = append(t.silences.flat, m.Silent)
 	}
 	t.models.add(nil)
 	t.parts.add(nil)
 	t.starts.add(nil)
 	t.maxima.add(nil)
 	t.markRows.add(nil)
+	t.silentStarts.add(nil)
+	t.silences.add(nil)
 	t.gapFrom.add(p.GapFrom)
 	t.gapTo.add(p.GapTo)
 	t.highWatermark.add(p.HighWatermark)
@@ -448,6 +453,8 @@ func (t *progressTable) columns() columns {
 		{"mark_starts", &t.starts},
 		{"mark_maxima", &t.maxima},
 		{"mark_rows", &t.markRows},
+		{"mark_silent_starts", &t.silentStarts},
+		{"mark_silences", &t.silences},
 		{"gap_from", &t.gapFrom},
 		{"gap_to", &t.gapTo},
 		{"high_watermark", &t.highWatermark},

@@ -20,6 +20,7 @@ type Assembler struct {
 	salt     uint64 // of the topic id and partition, for ranks
 	clock    clock
 	clockAt0 int64
+	steady   int64 // record time gone by since the chunk's start, in steps of at most maxStep
 	end      int64
 
 	state    map[string]*state // by model
@@ -49,7 +50,15 @@ type markKey struct {
 	part  schemas.Part
 }
 
-type mark struct{ start, max, rows int64 }
+type mark struct {
+	start, max, rows int64
+	silentStart      int64
+	silent, since    int64 // silent for so long when the chunk's steady clock stood at since
+}
+
+// maxStep is how much of a step between two records counts as time gone by:
+// one record with a wrong timestamp must not make all others late.
+const maxStep = 60_000 // milliseconds
 
 // state is one model's share of the chunk.
 type state struct {
@@ -145,12 +154,13 @@ func (a *Assembler) begin(models *Models, s Start) {
 	a.salt = Salt(s.Chunk)
 	a.clock = clock{start: s.Chunk.Start, first: NoTime, max: s.Clock}
 	a.clockAt0 = s.Clock
+	a.steady = 0
 	a.end = s.Chunk.Start
 	a.state = map[string]*state{}
 	a.order, a.last = nil, nil
 	a.marks = make(map[markKey]*mark, len(s.Marks))
 	for _, m := range s.Marks {
-		a.marks[markKey{m.Model, m.Part}] = &mark{start: m.Max, max: m.Max}
+		a.marks[markKey{m.Model, m.Part}] = &mark{start: m.Max, max: m.Max, silentStart: m.Silent, silent: m.Silent}
 	}
 	a.rows, a.late = 0, 0
 	a.rejected = map[string]uint64{}
@@ -187,7 +197,11 @@ func (a *Assembler) Border(offset, ts int64) bool { return a.clock.border(offset
 
 // Observe takes a record's place in the log into account, whether its event can be used or not.
 func (a *Assembler) Observe(offset, ts int64) {
+	before := a.clock.max
 	a.clock.advance(ts)
+	if before != NoTime {
+		a.steady += min(a.clock.max-before, maxStep)
+	}
 	a.end = offset + 1
 }
 
@@ -197,7 +211,7 @@ func (a *Assembler) Next(models *Models, offset int64) {
 	s := Start{Chunk: a.chunk, Previous: a.chunk.Start, Clock: a.clock.max}
 	s.Chunk.Start = offset
 	for k, m := range a.marks {
-		s.Marks = append(s.Marks, schemas.Mark{Model: k.model, Part: k.part, Max: m.max})
+		s.Marks = append(s.Marks, schemas.Mark{Model: k.model, Part: k.part, Max: m.max, Silent: a.silent(m)})
 	}
 	a.seen, a.before = a.before, a.seen
 	a.seen.reset()
@@ -268,6 +282,7 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 			m := st.marks[i]
 			m.max = max(m.max, t)
 			m.rows++
+			m.silent, m.since = 0, a.steady
 		}
 	}
 	st.window[row], st.spec[row], st.lateRow[row], st.duplicate[row] = start, c, late, dup
@@ -327,6 +342,9 @@ func (a *Assembler) mark(model string, p schemas.Part) *mark {
 	}
 	return m
 }
+
+// silent is how long nothing has come of a mark's part, in record time.
+func (a *Assembler) silent(m *mark) int64 { return m.silent + a.steady - m.since }
 
 // Reject counts an event that cannot be used. model is "" where it could not
 // be told, part 0 where it is not known or there are several; ts is the
@@ -658,7 +676,11 @@ func (a *Assembler) Partials(into []summary.Partial, closed bool) []summary.Part
 
 func (a *Assembler) passed(st *state, g *group) bool {
 	m := a.marks[markKey{st.model.Name, g.part}]
-	return m != nil && m.max != NoTime && g.window+g.spec.window+g.spec.lateness <= m.max
+	if m == nil || m.max == NoTime {
+		return false
+	}
+	reached := schemas.Mark{Max: m.max, Silent: a.silent(m)}
+	return g.window+g.spec.window+g.spec.lateness <= reached.Reached()
 }
 
 func (g *group) take(into []summary.Partial, model string) []summary.Partial {
@@ -750,7 +772,7 @@ func (a *Assembler) Progress() schemas.Progress {
 	}
 	sort.Slice(p.Rejected, func(i, j int) bool { return p.Rejected[i].Reason < p.Rejected[j].Reason })
 	for k, m := range a.marks {
-		p.Marks = append(p.Marks, schemas.Mark{Model: k.model, Part: k.part, MaxStart: m.start, Max: m.max, Rows: uint64(m.rows)})
+		p.Marks = append(p.Marks, schemas.Mark{Model: k.model, Part: k.part, MaxStart: m.start, Max: m.max, Rows: uint64(m.rows), SilentStart: m.silentStart, Silent: a.silent(m)})
 	}
 	sort.Slice(p.Marks, func(i, j int) bool {
 		if p.Marks[i].Model != p.Marks[j].Model {

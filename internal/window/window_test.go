@@ -203,7 +203,7 @@ func TestResumingAtAChunkIsSeamless(t *testing.T) {
 				s := window.Start{Chunk: p.Chunk, Previous: p.Previous, Clock: p.ClockStart}
 				for _, m := range p.Marks {
 					if m.MaxStart != window.NoTime {
-						s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart})
+						s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart, Silent: m.SilentStart})
 					}
 				}
 				a = window.New(ms, s)
@@ -376,4 +376,45 @@ func recount(t *rapid.T, want map[string]uint64, marks map[schemas.Part]int64, e
 			want[k+"absent"]++
 		}
 	}
+}
+
+// A part that delivers nothing while its partition goes on is known to have
+// delivered up to where the partition has come, whatever one record claims.
+func TestSilence(t *testing.T) {
+	ms := models(t)
+	a := window.New(ms, window.Start{Chunk: schemas.Chunk{Topic: "t"}, Previous: -1, Clock: window.NoTime})
+	b := schemas.NewBlock(ms.Model([]byte("m")).Layout)
+	offset := int64(0)
+	pass := func(parts schemas.Part, ts int64) {
+		t.Helper()
+		if a.Border(offset, ts) {
+			a.Next(ms, offset)
+		}
+		a.Observe(offset, ts)
+		put(b, event{offset: offset, ts: ts, time: ts, parts: parts, x: 1.0, c: "a"})
+		if f := a.Admit(b); f != "" {
+			t.Fatal(f)
+		}
+		a.Add(b, nil)
+		b.Reset()
+		offset += 5000 // a chunk every five minutes
+	}
+	wants := func(part schemas.Part, want int64) {
+		t.Helper()
+		for _, m := range a.Progress().Marks {
+			if m.Part == part && m.Reached() != want {
+				t.Errorf("%s reached %d ms after the base, want %d", part, m.Reached()-base, want-base)
+			}
+		}
+	}
+	pass(schemas.PartFeatures|schemas.PartPrediction, base)
+	for s := int64(1); s <= 1200; s++ {
+		pass(schemas.PartFeatures, base+1000*s)
+	}
+	wants(schemas.PartFeatures, base+1_200_000)
+	wants(schemas.PartPrediction, base+1_200_000-schemas.Silence)
+	pass(schemas.PartFeatures, base+4_800_000) // an hour ahead
+	wants(schemas.PartPrediction, base+1_260_000-schemas.Silence)
+	pass(schemas.PartPrediction, base+1_201_000)
+	wants(schemas.PartPrediction, base+1_201_000)
 }
