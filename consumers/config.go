@@ -91,7 +91,7 @@ func DefaultConfig() Config {
 		MaxWait:           500 * time.Millisecond,
 		RequestTimeout:    10 * time.Second,
 		MetadataEvery:     10 * time.Second,
-		SessionTimeout:    30 * time.Second,
+		SessionTimeout:    12 * time.Second,
 		RebalanceTimeout:  30 * time.Second,
 		JoinBackoff:       time.Second,
 		DeadLetterQueue:   1000,

@@ -268,3 +268,14 @@ func FuzzParseMonitor(f *testing.F) {
 		}
 	})
 }
+
+// YAML 1.2 has floats without a point.
+func TestParseMonitor_ExponentsAreNumbers(t *testing.T) {
+	m, err := schemas.ParseMonitor("m.yaml", []byte("model: m\ntopics: [t]\nfeatures:\n  x: {type: number, min: -2E3, max: 1e15}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := m.Features["x"]; x.Min == nil || *x.Min != -2000 || x.Max == nil || *x.Max != 1e15 {
+		t.Errorf("%+v", x)
+	}
+}

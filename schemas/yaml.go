@@ -101,6 +101,9 @@ type YAMLDecoder interface {
 	DecodeYAML(n *YAML, p *Problems)
 }
 
+// exponent is a number with an exponent and no point, as 1e15.
+var exponent = regexp.MustCompile(`^[-+]?[0-9]+[eE][-+]?[0-9]+$`)
+
 // ParseYAML reads one YAML document. Every problem is noted in p; it returns
 // nil when there is no tree to go on with. An empty file gives an empty map.
 func ParseYAML(file string, body []byte, p *Problems) *YAML {
@@ -268,6 +271,12 @@ func (b *treeBuilder) build(node ast.Node, path string, depth int) *YAML {
 		n.Kind, n.Text, n.Number = YAMLFloat, v.Token.Value, math.NaN()
 	case *ast.StringNode:
 		n.Kind, n.Text = YAMLString, v.Value
+		if v.Token.Type == token.StringType && exponent.MatchString(v.Value) {
+			// A float of YAML 1.2 that the parser takes for text.
+			if f, err := strconv.ParseFloat(v.Value, 64); err == nil {
+				n.Kind, n.Number = YAMLFloat, f
+			}
+		}
 	case *ast.LiteralNode:
 		n.Kind = YAMLString
 		if v.Value != nil {

@@ -37,7 +37,6 @@ var formats = decode.Formats{"native": native.New}
 
 // serve reads the partitions of one generation until it ends.
 func (r *reading) serve(ctx context.Context, a consumers.Assignment) error {
-	g, ctx := errgroup.WithContext(ctx)
 	fetcher := consumers.NewFetcher(r.client)
 	r.fetcher.Store(fetcher)
 	// The fetcher outlives the loops: they take their last rows from it.
@@ -45,16 +44,19 @@ func (r *reading) serve(ctx context.Context, a consumers.Assignment) error {
 	defer stop()
 	fetched := make(chan error, 1)
 	go func() { fetched <- fetcher.Run(fetching) }()
+	var g errgroup.Group
+	var errs []error
 	for _, p := range a.Partitions {
 		loop, err := r.loop(fetcher, a, p)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		g.Go(func() error { return r.follow(ctx, loop, p) })
 	}
-	err := g.Wait()
+	errs = append(errs, g.Wait())
 	stop()
-	return errors.Join(err, <-fetched)
+	return errors.Join(append(errs, <-fetched)...)
 }
 
 // follow runs a loop for ever: a partition in trouble stops no other.
