@@ -35,8 +35,8 @@ const (
 
 	keys // how many of them are kept
 
-	keyOutputs
-	keyUnknown
+	keyOutputs = keys
+	keyUnknown = keys + 1
 )
 
 // Decoder reads native events. It is made by New and used by one goroutine.
@@ -65,12 +65,29 @@ type Decoder struct {
 
 	orders map[*schemas.Layout]*order
 	order  *order // of block
+
+	usual [keys + 1]wireKey // the keys that are read, outputs last, as they usually stand
+	next  [maxUsual]key     // the key that stood in each place of the event before
 }
+
+// maxUsual is how many places of an event are expected to hold what they held last.
+const maxUsual = 12
 
 // New returns a decoder with these limits. It is of type decode.Decoder so that
 // New itself can stand in decode.Formats.
 func New(c decode.Config) decode.Decoder {
-	return &Decoder{max: c.MaxBytes, orders: make(map[*schemas.Layout]*order)}
+	d := &Decoder{max: c.MaxBytes, orders: make(map[*schemas.Layout]*order)}
+	for name, k := range names {
+		d.usual[k] = newWireKey(name)
+	}
+	return d
+}
+
+// names are the top-level keys that are read.
+var names = map[string]key{
+	"id": keyID, "model": keyModel, "version": keyVersion, "ts": keyTS, "features": keyFeatures, "prediction": keyPrediction,
+	"score": keyScore, "scores": keyScores, "label": keyLabel, "latency_ms": keyLatency,
+	"model_name": aliasModel, "model_version": aliasVersion, "inputs": aliasFeatures, "outputs": keyOutputs,
 }
 
 // Repaired returns how many bare NaN, Infinity and -Infinity stood in the rows
@@ -116,16 +133,23 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 		return false
 	}
 	i++
-	for open := true; ; open = false {
-		name, at, end := d.member(i, open)
+	for place := 0; ; place++ {
+		k, at := d.expected(i, place)
 		if at < 0 {
-			if end < 0 {
-				return false
+			var name span
+			var end int
+			if name, at, end = d.member(i, place == 0); at < 0 {
+				if end < 0 {
+					return false
+				}
+				i = end
+				break
 			}
-			i = end
-			break
+			k = d.known(name)
+			if place < maxUsual && k < keyUnknown {
+				d.next[place] = k
+			}
 		}
-		k := d.known(name)
 		var v span
 		switch {
 		case (k == keyFeatures || k == aliasFeatures) && is(d.b, at, '{') && d.enter(t):
@@ -157,37 +181,34 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 	return true
 }
 
+// expected returns the key that stood in that place last and where its value
+// begins, if it stands behind i again, written the usual way; at is -1 otherwise.
+func (d *Decoder) expected(i, place int) (k key, at int) {
+	b := d.b
+	if place >= maxUsual {
+		return 0, -1
+	}
+	if place > 0 {
+		if !is(b, i, ',') {
+			return 0, -1
+		}
+		i++
+	}
+	if is(b, i, ' ') {
+		i++
+	}
+	k = d.next[place]
+	w := &d.usual[k]
+	if !w.stands(b, i) {
+		return 0, -1
+	}
+	return k, space(b, i+len(w.text))
+}
+
 // known returns the key of that name.
 func (d *Decoder) known(name span) key {
-	switch string(d.plain(name, &d.key)) {
-	case "id":
-		return keyID
-	case "model":
-		return keyModel
-	case "version":
-		return keyVersion
-	case "ts":
-		return keyTS
-	case "features":
-		return keyFeatures
-	case "prediction":
-		return keyPrediction
-	case "score":
-		return keyScore
-	case "scores":
-		return keyScores
-	case "label":
-		return keyLabel
-	case "latency_ms":
-		return keyLatency
-	case "model_name":
-		return aliasModel
-	case "model_version":
-		return aliasVersion
-	case "inputs":
-		return aliasFeatures
-	case "outputs":
-		return keyOutputs
+	if k, ok := names[string(d.plain(name, &d.key))]; ok {
+		return k
 	}
 	return keyUnknown
 }
