@@ -30,6 +30,8 @@ type Loop struct {
 	checked  uint64 // changes of the checkers that are stored
 	extras   []hard.Extra
 
+	records, rows int64 // passed and not counted yet
+
 	record   consumers.Record
 	event    decode.Record
 	partials []summary.Partial
@@ -124,6 +126,7 @@ func (l *Loop) follow(ctx context.Context) error {
 func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	l.high, l.logStart = f.LastStable, f.LogStart
 	before := l.asm.End()
+	defer l.count()
 	for f.Next(&l.record) {
 		if err := l.pass(ctx); err != nil {
 			return err
@@ -148,6 +151,14 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	return nil
 }
 
+// count adds what has been passed to the counters, once for each answer: they
+// are shared by all loops, and a record must not wait for that.
+func (l *Loop) count() {
+	l.deps.Stats.Records.Add(l.records)
+	l.deps.Stats.Rows.Add(l.rows)
+	l.records, l.rows = 0, 0
+}
+
 // pass takes in one record.
 func (l *Loop) pass(ctx context.Context) error {
 	r := &l.record
@@ -157,7 +168,7 @@ func (l *Loop) pass(ctx context.Context) error {
 		}
 	}
 	l.asm.Observe(r.Offset, r.Timestamp)
-	l.deps.Stats.Records.Add(1)
+	l.records++
 	l.event = decode.Record{Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
 	if j := l.deps.Decoder.Decode(&l.event, &l.blocks); j.Reason != decode.OK {
 		model := string(j.Model)
@@ -172,7 +183,7 @@ func (l *Loop) pass(ctx context.Context) error {
 		detail := "its time is " + time.UnixMilli(b.Time[b.N]).UTC().Format(time.RFC3339) + ", that of its record " + time.UnixMilli(r.Timestamp).UTC().Format(time.RFC3339)
 		return l.reject(ctx, b.Layout.Model, string(fault), fault, b.Parts[b.N], detail)
 	}
-	l.deps.Stats.Rows.Add(1)
+	l.rows++
 	if b.Full() {
 		l.add(b)
 	}

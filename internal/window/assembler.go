@@ -68,6 +68,7 @@ type state struct {
 	marks    [len(schemas.Parts)]*mark // those of the assembler, where they are there
 	versions map[string]uint16         // places in names
 	names    []string                  // of versions in the order they came; the first is "" and the second schemas.OtherValue
+	latest   uint16                    // place of the last version that came
 	open     map[groupKey]*group
 	groups   []*group // in the order of their first row
 	pane     pane
@@ -502,6 +503,13 @@ func (st *state) split(b *schemas.Block, c *compiled, p schemas.Part, from, to i
 
 // versionOf interns a version, bounded per chunk.
 func (st *state) versionOf(p []byte) uint16 {
+	if string(p) != st.names[st.latest] {
+		st.latest = st.intern(p)
+	}
+	return st.latest
+}
+
+func (st *state) intern(p []byte) uint16 {
 	if v, ok := st.versions[string(p)]; ok {
 		return v
 	}
