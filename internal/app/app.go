@@ -51,6 +51,7 @@ type App struct {
 
 	migrated atomic.Bool
 	loaded   atomic.Bool
+	reload   sync.Mutex // one at a time
 	mu       sync.Mutex
 	problems error // of the monitor files as they are now
 	files    string
@@ -195,13 +196,19 @@ func (a *App) buildWeb() error {
 func (a *App) Addr(ctx context.Context) string { return a.web.Addr(ctx) }
 
 // Run serves until ctx ends. It starts what others rely on first and stops it
-// last. A server that is away at the start is waited for.
+// last. A server that is away at the start is waited for. Pages that cannot be
+// served end it: an address that is taken must not go unnoticed.
 func (a *App) Run(ctx context.Context) error {
 	defer a.kafka.Close()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	pages := errgroup.Group{}
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	pages.Go(func() error { return a.web.Run(serving) })
+	pages.Go(func() error {
+		defer end()
+		return a.web.Run(serving)
+	})
 	err := a.work(ctx)
 	stopServing()
 	return errors.Join(err, pages.Wait(), a.bus.Close(), a.store.Close())
@@ -275,12 +282,10 @@ func (a *App) retainOnce(ctx context.Context) (int, error) {
 // are away.
 func (a *App) prepare(ctx context.Context) error {
 	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
-		err := a.store.Migrate(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil || !store.Retryable(err) {
-			return fmt.Errorf("migrating the database: %w", err)
+		a.files = a.fingerprint()
+		err := a.begin(ctx)
+		if err == nil || ctx.Err() != nil || !store.Retryable(err) || a.unsound() != nil {
+			return err
 		}
 		a.log.Warn().Err(err).Dur("retry_in", wait).Msg("waiting for ClickHouse")
 		select {
@@ -289,13 +294,28 @@ func (a *App) prepare(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+func (a *App) begin(ctx context.Context) error {
+	if err := a.store.Migrate(ctx); err != nil {
+		return fmt.Errorf("migrating the database: %w", err)
+	}
 	a.migrated.Store(true)
 	return a.Reload(ctx)
+}
+
+// unsound says what is wrong with the monitor files as they were read last.
+func (a *App) unsound() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.problems
 }
 
 // Reload reads the monitor files and puts them in force, all or none: if one
 // is unsound, what was in force stays so, and the error says what is wrong.
 func (a *App) Reload(ctx context.Context) error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
 	monitors, err := config.Monitors(a.settings.Monitors)
 	a.mu.Lock()
 	a.problems = err
@@ -319,13 +339,12 @@ func (a *App) Reload(ctx context.Context) error {
 // watchMonitors reloads when the monitor files have changed.
 func (a *App) watchMonitors(ctx context.Context) error {
 	for {
-		now := a.fingerprint()
-		if a.files == "" {
-			a.files = now
-		}
-		if now != a.files {
-			a.files = now
-			if err := a.Reload(ctx); err != nil && ctx.Err() == nil {
+		if now := a.fingerprint(); now != a.files {
+			err := a.Reload(ctx)
+			if err == nil || a.unsound() != nil {
+				a.files = now // otherwise the database was away, and they are tried again
+			}
+			if err != nil && ctx.Err() == nil {
 				a.log.Error().Err(err).Msg("the changed monitors are not put in force; the old ones stay")
 			}
 		}
@@ -363,11 +382,8 @@ func (a *App) Ready() map[string]error {
 		}
 	}
 	say("migrations", a.migrated.Load(), "the database is not migrated yet")
-	a.mu.Lock()
-	problems := a.problems
-	a.mu.Unlock()
-	checks["monitors"] = problems
-	if problems == nil {
+	checks["monitors"] = a.unsound()
+	if checks["monitors"] == nil {
 		say("monitors", a.loaded.Load(), "the monitors are not loaded yet")
 	}
 	m := a.group.Snapshot()

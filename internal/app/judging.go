@@ -79,7 +79,7 @@ type owner struct {
 
 func (o *owner) owns(model string) bool {
 	m := o.group.Snapshot()
-	if !m.Known || m.Generation < 0 {
+	if !m.Known || m.Generation < 0 && len(m.Topics) > 0 {
 		return false
 	}
 	monitor := o.registry.snapshot()[model]

@@ -105,10 +105,17 @@ func effectiveFrom(last *schemas.SpecRecord, next *schemas.Spec, progress []sche
 	a, b := last.Spec.Window.Milliseconds(), next.Window.Milliseconds()
 	longer := max(a, b)
 	if a%b != 0 && b%a != 0 {
-		longer = a * b
+		longer = a / gcd(a, b) * b
 	}
 	common := schemas.Spec{Window: time.Duration(longer) * time.Millisecond}
 	return max(common.WindowStart(seen)+longer, last.EffectiveFrom)
+}
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // watch picks up the specs that other replicas register.
