@@ -62,7 +62,11 @@ func (r *reading) serve(ctx context.Context, a consumers.Assignment) error {
 // follow runs a loop for ever: a partition in trouble stops no other.
 func (r *reading) follow(ctx context.Context, loop *ingest.Loop, p consumers.Partition) error {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		began := time.Now()
 		err := loop.Run(ctx)
+		if time.Since(began) > time.Minute {
+			wait = time.Second // this is another trouble than the last one
+		}
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // the generation has ended, and that is no failure
 		}

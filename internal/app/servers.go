@@ -27,16 +27,19 @@ type Servers struct {
 	log    zerolog.Logger
 	engine embedded.ClickHouseConfig
 
+	ctx      context.Context // ends with Close
+	closing  context.CancelFunc
+	watching sync.WaitGroup
+
 	mu         sync.Mutex
-	clickhouse *embedded.ClickHouse
-	closed     bool
-	watching   sync.WaitGroup
+	clickhouse *embedded.ClickHouse // the one that runs, or ran last
 }
 
 // StartServers starts the servers that the settings call embedded and returns
 // settings that point at them. progress is told about downloads, line by line.
 func StartServers(ctx context.Context, s config.Settings, progress func(string), log zerolog.Logger) (*Servers, config.Settings, error) {
 	out := &Servers{log: log}
+	out.ctx, out.closing = context.WithCancel(context.Background())
 	ports := readPorts(s.Data)
 	fail := func(err error) (*Servers, config.Settings, error) { return nil, s, errors.Join(err, out.Close()) }
 	var err error
@@ -158,25 +161,40 @@ func portOf(addr string) int {
 // itself. What was being written is written again by whoever waits for it.
 func (s *Servers) watch(c *embedded.ClickHouse) {
 	defer s.watching.Done()
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+	pause := time.Second
+	for {
+		began := time.Now()
 		<-c.Done()
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
+		if s.ctx.Err() != nil {
 			return
+		}
+		if time.Since(began) > time.Hour {
+			pause = time.Second
 		}
 		s.log.Error().Err(c.Err()).Dur("restart_in", pause).Msg("the embedded ClickHouse has ended")
-		time.Sleep(pause)
 		_ = c.Close()
-		again, err := embedded.StartClickHouse(context.Background(), s.engine)
-		if err != nil {
-			s.log.Error().Err(err).Msg("the embedded ClickHouse does not start again; see to it and restart modelwatch")
-			s.mu.Unlock()
-			return
+		for again := (*embedded.ClickHouse)(nil); again == nil; c = again {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, time.Minute)
+			var err error
+			if again, err = embedded.StartClickHouse(s.ctx, s.engine); err != nil {
+				s.log.Error().Err(err).Dur("retry_in", pause).Msg("the embedded ClickHouse does not start again")
+			}
 		}
-		s.clickhouse, c = again, again
+		s.mu.Lock()
+		s.clickhouse = c
 		s.mu.Unlock()
 	}
+}
+
+func (s *Servers) present() *embedded.ClickHouse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clickhouse
 }
 
 // Close stops the servers; their data stay where they are.
@@ -188,12 +206,13 @@ func (s *Servers) Close() error {
 	if s.nats != nil {
 		errs = append(errs, s.nats.Close())
 	}
-	s.mu.Lock()
-	s.closed = true
-	if s.clickhouse != nil {
-		errs = append(errs, s.clickhouse.Close())
+	s.closing()
+	if engine := s.present(); engine != nil {
+		errs = append(errs, engine.Close())
 	}
-	s.mu.Unlock()
 	s.watching.Wait()
+	if engine := s.present(); engine != nil {
+		errs = append(errs, engine.Close()) // it may just have been started again
+	}
 	return errors.Join(errs...)
 }
