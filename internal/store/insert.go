@@ -31,6 +31,7 @@ func (l *list[T]) send(to driver.BatchColumn, from, until int) error {
 type lists[T any] struct {
 	flat []T
 	ends []int
+	at   []*T // scratch: the driver boxes each value it is given, and a pointer costs nothing to box
 }
 
 func (l *lists[T]) add(v []T) {
@@ -44,8 +45,14 @@ func (l *lists[T]) send(to driver.BatchColumn, from, until int) error {
 	if from > 0 {
 		start = l.ends[from-1]
 	}
+	l.at = l.at[:0]
+	defer func() { clear(l.at) }()
+	first := start
+	for i := start; until > from && i < l.ends[until-1]; i++ {
+		l.at = append(l.at, &l.flat[i])
+	}
 	for _, end := range l.ends[from:until] {
-		if err := to.AppendRow(l.flat[start:end]); err != nil {
+		if err := to.AppendRow(l.at[start-first : end-first]); err != nil {
 			return err
 		}
 		start = end

@@ -65,7 +65,7 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 	}
 	switch n := len(p.Samples); {
 	case n < PaneSamples:
-		p.Samples = append(p.Samples, a.spare.row())
+		p.Samples = append(p.Samples, a.spare.row(len(c.columns)))
 		a.fill(&p.Samples[n], st, b, row, rank)
 		heap.Fix(p, n)
 	case above(&p.Samples[0], &schemas.PaneSample{Rank: rank, Offset: b.Offset[row]}):

@@ -43,11 +43,13 @@ func (s *spare) set() []schemas.PaneSample {
 	return out
 }
 
-// row returns a sample whose memory may be written to.
-func (s *spare) row() schemas.PaneSample {
+// row returns a sample whose memory may be written to, with room for values.
+func (s *spare) row(values int) schemas.PaneSample {
 	n := len(s.rows)
 	if n == 0 {
-		return schemas.PaneSample{}
+		return schemas.PaneSample{
+			Numbers: make([]float64, 0, values), Categories: make([]string, 0, values), Kinds: make([]schemas.Kind, 0, values),
+		}
 	}
 	out := s.rows[n-1]
 	s.rows = s.rows[:n-1]
