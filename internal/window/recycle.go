@@ -5,7 +5,7 @@ import "github.com/modelwatch/modelwatch/schemas"
 // texts keeps a few strings that come again and again, so that a row need not
 // make its own. The string of a hash stands in one place, and the last one that
 // came holds it.
-type texts struct{ slots [512]text }
+type texts struct{ slots [2048]text }
 
 type text struct {
 	hash uint64

@@ -3,6 +3,7 @@ package window_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -417,4 +418,60 @@ func TestSilence(t *testing.T) {
 	wants(schemas.PartPrediction, base+1_260_000-schemas.Silence)
 	pass(schemas.PartPrediction, base+1_201_000)
 	wants(schemas.PartPrediction, base+1_201_000)
+}
+
+// Values on, beside and far from the edges, and categories beside others, are
+// counted where a plain search puts them.
+func TestEveryValueIsCountedInItsBin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := spec()
+		x, c := r.Spec.Column(schemas.RoleFeature, "x"), r.Spec.Column(schemas.RoleFeature, "c")
+		x.Edges = rapid.SliceOfNDistinct(rapid.Float64Range(-5, 5), 0, 70, rapid.ID).Draw(t, "edges")
+		for i := range x.Edges {
+			x.Edges[i] += 0 // -0 and 0 are one edge
+		}
+		sort.Float64s(x.Edges)
+		x.Edges = slices.Compact(x.Edges)
+		c.Categories = append(rapid.SliceOfDistinct(rapid.StringMatching(`[b-y]{0,3}`), rapid.ID).Draw(t, "categories"), "a")
+		sort.Strings(c.Categories)
+		ms, err := window.Compile([]schemas.SpecRecord{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers, names := make([]uint64, len(x.Edges)+1), make([]uint64, len(c.Categories)+1)
+		a := window.New(ms, window.Start{Previous: -1, Clock: window.NoTime})
+		b := schemas.NewBlock(ms.Model([]byte("m")).Layout)
+		for i := range rapid.IntRange(1, 200).Draw(t, "rows") {
+			e := event{offset: int64(i), ts: base, time: base, parts: schemas.PartFeatures}
+			number := rapid.OneOf(rapid.Float64(), rapid.SampledFrom(append([]float64{0, math.Copysign(0, -1)}, x.Edges...))).Draw(t, "x")
+			if rapid.Bool().Draw(t, "beside") {
+				number = math.Nextafter(number, math.Inf(1))
+			}
+			if math.IsInf(number, 0) || math.IsNaN(number) {
+				number = 0
+			}
+			name := rapid.OneOf(rapid.SampledFrom(c.Categories), rapid.StringMatching(`z[a-z]?`)).Draw(t, "c")
+			e.x, e.c = number, name
+			put(b, e)
+			a.Observe(e.offset, e.ts)
+			if fault := a.Admit(b); fault != "" {
+				t.Fatal(fault)
+			}
+			numbers[sort.SearchFloat64s(x.Edges, number)]++
+			if at := slices.Index(c.Categories, name); at >= 0 {
+				names[at]++
+			} else {
+				names[len(names)-1]++
+			}
+		}
+		a.Add(b, nil)
+		for _, p := range a.Partials(nil, false) {
+			if p.Slice == "" && p.Feature == "x" && !slices.Equal(p.Bins, numbers) {
+				t.Fatalf("edges %v: bins %v, want %v", x.Edges, p.Bins, numbers)
+			}
+			if p.Slice == "" && p.Feature == "c" && !slices.Equal(p.Bins, names) {
+				t.Fatalf("categories %q: bins %v, want %v", c.Categories, p.Bins, names)
+			}
+		}
+	})
 }
