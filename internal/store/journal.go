@@ -236,7 +236,7 @@ func (s *Store) Append(ctx context.Context, step schemas.Step) (won bool, err er
 
 func (s *Store) maxStep(ctx context.Context, model string) (uint64, error) {
 	var last uint64
-	err := s.read(ctx, "reading the last step of "+model, "SELECT max(step) FROM journal WHERE model = {model:String}", bound{"model": model},
+	err := s.read(ctx, "reading the last step of "+model, `SELECT step FROM journal WHERE model = {model:String} ORDER BY model DESC, step DESC LIMIT 1`, bound{"model": model},
 		func() {}, func(row driver.Rows) error { return row.Scan(&last) })
 	return last, err
 }
