@@ -98,6 +98,10 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 			b.End, err = r.client.ListOffset(ctx, p.Topic, p.Partition, consumers.LogEnd)
 			return b, err
 		},
+		EpochEnd: func(ctx context.Context, epoch int32) (int64, error) {
+			end, err := r.client.OffsetForLeaderEpoch(ctx, p.Topic, p.Partition, epoch)
+			return end.End, err
+		},
 		First: func(ctx context.Context, b ingest.Bounds) (int64, error) {
 			switch {
 			case start.latest:
@@ -143,13 +147,13 @@ func (s ingestStore) Resume(ctx context.Context, topic string, id [16]byte, part
 }
 
 // ChunkForSpecs implements ingest.Store.
-func (s ingestStore) ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord) (schemas.Progress, bool, error) {
+func (s ingestStore) ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord, from int64) (schemas.Progress, bool, error) {
 	out, ok := last, false
 	for _, r := range records {
 		if r.Seq <= last.SpecSeq {
 			continue
 		}
-		p, err := s.EarliestChunkForSpec(ctx, last.Chunk, r.Spec.Model, r.Seq, r.EffectiveFrom)
+		p, err := s.EarliestChunkForSpec(ctx, last.Chunk, r.Spec.Model, r.Seq, r.EffectiveFrom, from)
 		if err != nil {
 			return out, false, err
 		}

@@ -39,7 +39,7 @@ func (w *watched) Resume(context.Context, string, [16]byte, int32) (schemas.Resu
 }
 
 // ChunkForSpecs finds nothing, because nothing was read before.
-func (w *watched) ChunkForSpecs(context.Context, schemas.Progress, []schemas.SpecRecord) (schemas.Progress, bool, error) {
+func (w *watched) ChunkForSpecs(context.Context, schemas.Progress, []schemas.SpecRecord, int64) (schemas.Progress, bool, error) {
 	return schemas.Progress{}, false, nil
 }
 

@@ -27,9 +27,9 @@ type Store interface {
 	// Resume tells what is known of a partition.
 	Resume(ctx context.Context, topic string, topicID [16]byte, partition int32) (schemas.Resume, error)
 	// ChunkForSpecs returns the earliest chunk of the epoch whose rows were
-	// counted without specs after which a record of r took effect; ok is
-	// false where there is none.
-	ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord) (p schemas.Progress, ok bool, err error)
+	// counted without specs after which a record of r took effect, among those
+	// that start at from or later; ok is false where there is none.
+	ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord, from int64) (p schemas.Progress, ok bool, err error)
 }
 
 // DeadLetters keeps what could not be used.
@@ -49,6 +49,7 @@ type Deps struct {
 	DeadLetters DeadLetters
 	Specs       func() *Specs                                 // the present set; another pointer when it has changed
 	Bounds      func(context.Context) (Bounds, error)         // of the log now
+	EpochEnd    func(context.Context, int32) (int64, error)   // offset at which the records of a leader epoch end; negative where nobody knows
 	First       func(context.Context, Bounds) (int64, error)  // where to begin a topic never read before
 	OnlyModel   func() string                                 // of the topic, whose fault an event is that names none; "" where there are several
 	Commit      func(ctx context.Context, offset int64) error // tells the group; nil for none

@@ -134,7 +134,9 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	}
 	l.addBlocks()
 	l.blocks.trim()
-	l.epoch = f.LeaderEpoch()
+	if epoch := f.LeaderEpoch(); epoch >= 0 {
+		l.epoch = epoch
+	}
 	l.answered = f.At
 	if err := f.Err(); err != nil {
 		l.caughtUp = time.Time{}

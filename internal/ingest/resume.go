@@ -35,15 +35,15 @@ func (l *Loop) resume(ctx context.Context) error {
 		return l.flush(ctx, small)
 	}
 	last := *known.Last
-	if log.End < last.End {
-		l.deps.Log.Error().Int64("stored", last.End).Int64("end", log.End).Msg("the log was truncated; counting on under a new epoch")
+	if end := l.intact(ctx, last, log); end < last.End {
+		l.deps.Log.Error().Int64("stored", last.End).Int64("end", end).Msg("the log was truncated; counting on under a new epoch")
 		chunk.Epoch.Truncation = last.Epoch.Truncation + 1
-		chunk.Start = log.End
+		chunk.Start = max(end, log.Start)
 		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: last.Clock, Marks: last.Marks}, [2]int64{}, log)
 		return nil
 	}
 	if last.SpecSeq < l.specs.Models.Seq() {
-		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records)
+		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, log.Start)
 		if err != nil {
 			return fmt.Errorf("finding the rows of %s/%d that new specs change: %w", l.part.Topic, l.part.Partition, err)
 		}
@@ -65,6 +65,9 @@ func (l *Loop) resume(ctx context.Context) error {
 			l.deps.Stats.GapOffsets.Add(gap[1] - gap[0])
 		}
 		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: known.Last.Clock, Marks: known.Last.Marks}, gap, log)
+		if gap[1] == gap[0] {
+			l.epoch = known.Last.LeaderEpoch
+		}
 		if gap[1] > gap[0] {
 			l.gapTrips = l.asm.Gap(gap[0], gap[1], "records were deleted before they were read")
 		}
@@ -77,6 +80,7 @@ func (l *Loop) resume(ctx context.Context) error {
 		}
 	}
 	l.start(s, [2]int64{last.GapFrom, last.GapTo}, log)
+	l.epoch = known.Last.LeaderEpoch
 	if last.Previous >= log.Start && last.Previous < last.Start {
 		if err := l.warm(ctx, last.Previous, last.Start); err != nil {
 			return err
@@ -86,11 +90,29 @@ func (l *Loop) resume(ctx context.Context) error {
 	return nil
 }
 
+// intact tells up to where the log is the one that was read: a log that was
+// truncated and has grown again is longer than the reading, and only the leader
+// epoch of the last record that was read shows it.
+func (l *Loop) intact(ctx context.Context, last schemas.Progress, log Bounds) int64 {
+	if log.End < last.End || last.LeaderEpoch < 0 || last.End == last.Start {
+		return log.End
+	}
+	end, err := l.deps.EpochEnd(ctx, last.LeaderEpoch)
+	if err != nil {
+		l.deps.Log.Warn().Err(err).Msg("asking where a leader epoch ends; a log truncated in the meantime may go unseen")
+	}
+	if err != nil || end < 0 {
+		return log.End
+	}
+	return min(end, log.End)
+}
+
 func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 	l.begin(s, gap)
 	l.deps.Source.SeekTo(s.Chunk.Start, -1)
 	l.high, l.logStart, l.stored = log.End, log.Start, -1
 	l.lastFresh = l.deps.Now()
+	l.epoch = -1
 	l.caughtUp, l.answered, l.idle = time.Time{}, time.Time{}, false
 	l.deps.Log.Info().Int64("offset", s.Chunk.Start).Int64("end", log.End).Msg("reading")
 }

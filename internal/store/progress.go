@@ -129,18 +129,20 @@ func (s *Store) partialsEnds(ctx context.Context, of bound, known map[int32]Resu
 // EarliestChunkForSpec returns the earliest chunk of the partition and epoch of c
 // that was read under an older spec than seq although it holds events of
 // the model that belong to seq, being at or after effectiveFrom: a reader
-// that learns of the spec goes back to it. It is nil when there is none.
-func (s *Store) EarliestChunkForSpec(ctx context.Context, c schemas.Chunk, model string, seq uint64, effectiveFrom int64) (*schemas.Progress, error) {
+// that learns of the spec goes back to it. Chunks that start before the offset
+// from, where the log begins by now, cannot be read again and are passed over.
+// It is nil when there is none.
+func (s *Store) EarliestChunkForSpec(ctx context.Context, c schemas.Chunk, model string, seq uint64, effectiveFrom, from int64) (*schemas.Progress, error) {
 	var out *schemas.Progress
 	err := s.read(ctx, "looking for the chunk where a spec begins", `SELECT `+progressFields+`
 		FROM progress_chunks FINAL
 		WHERE topic = {topic:String} AND topic_id = unhex({id:String}) AND truncation = {truncation:UInt32} AND partition = {partition:Int32}
-			AND spec_seq < {seq:UInt64}
+			AND spec_seq < {seq:UInt64} AND chunk_start >= {start:Int64}
 			AND arrayExists((m, t) -> m = {model:String} AND t >= {from:Int64}, mark_models, mark_maxima)
 		ORDER BY chunk_start LIMIT 1`,
 		bound{
 			"topic": c.Topic, "id": hex.EncodeToString(c.Epoch.TopicID[:]), "truncation": c.Epoch.Truncation, "partition": c.Partition,
-			"seq": seq, "model": model, "from": effectiveFrom,
+			"seq": seq, "model": model, "from": effectiveFrom, "start": from,
 		},
 		func() { out = nil },
 		func(row driver.Rows) error {
