@@ -342,10 +342,15 @@ func (l *Loop) truncate(ctx context.Context, end int64, cause error) error {
 	return nil
 }
 
-// seal stores the chunk as it ends and begins the one at offset.
+// seal stores the chunk as it ends and begins the one at offset. Without a gap
+// it ends there too, whatever holes are before it: how far behind its last
+// record it is seen to reach would depend on how the records were fetched, and
+// a chunk that is read again for a new spec must not end earlier than it did.
 func (l *Loop) seal(ctx context.Context, offset int64, gap [2]int64) error {
 	l.addBlocks()
-	l.asm.Skip(min(offset, max(gap[0], l.asm.End())))
+	if gap[0] == gap[1] {
+		l.asm.Skip(offset)
+	}
 	if err := l.flush(ctx, sealed); err != nil {
 		return err
 	}
