@@ -126,3 +126,23 @@ func join(lines []string) string {
 	}
 	return out
 }
+
+// TestAddedPartition reads from now on, and all of a partition that is added
+// then: what came before it was noticed too.
+func TestAddedPartition(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	topic := s.kafka.CreateTopic(t, testkit.Name(t, "gates"), 1, nil)
+	now := func() float64 { return time.Since(noon).Minutes() }
+	s.produce(t, topic, "gates", 0, now(), 0, 100)
+	s.monitor(t, "gates.yaml", gates, "gates", topic, "10m", "start: latest\n")
+	r := s.start(t)
+	s.wants(t, 30*time.Second, "1", "SELECT count() FROM .progress_heads FINAL")
+	s.produce(t, topic, "gates", 0, now(), 0, 10)
+	s.kafka.AddPartitions(t, topic, 2)
+	time.Sleep(time.Second)
+	s.produce(t, topic, "gates", 1, now(), 0, 20)
+	s.wants(t, 40*time.Second, "2", "SELECT count() FROM .progress_heads FINAL")
+	s.wants(t, 20*time.Second, "30", "SELECT sum(rows) FROM .windows WHERE role = 'rows' AND feature = 'features'")
+	r.stop(t)
+}

@@ -105,13 +105,14 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 		First: func(ctx context.Context, b ingest.Bounds) (int64, error) {
 			switch {
 			case start.latest:
-				return b.End, nil
-			case start.back > 0:
-				offset, err := r.client.ListOffset(ctx, p.Topic, p.Partition, time.Now().Add(-start.back).UnixMilli())
-				if offset < 0 {
-					offset = b.End // nothing is as young
+				// A partition that was added later begins where the topic did.
+				since, err := r.store.EpochSince(ctx, p.Topic, p.ID)
+				if err != nil || since.IsZero() {
+					return b.End, err
 				}
-				return offset, err
+				return r.offsetAt(ctx, at, since, b)
+			case start.back > 0:
+				return r.offsetAt(ctx, at, time.Now().Add(-start.back), b)
 			}
 			return b.Start, nil
 		},
@@ -121,6 +122,15 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 		Wrote: r.wrote, Now: time.Now, Stats: r.stats,
 		Log: r.log.With().Str("topic", p.Topic).Int32("partition", p.Partition).Logger(),
 	}), nil
+}
+
+// offsetAt finds the first record of that time or later, the log's end where there is none.
+func (r *reading) offsetAt(ctx context.Context, p consumers.TopicPartition, since time.Time, b ingest.Bounds) (int64, error) {
+	offset, err := r.client.ListOffset(ctx, p.Topic, p.Partition, since.UnixMilli())
+	if offset < 0 {
+		offset = b.End
+	}
+	return offset, err
 }
 
 // ingestStore is the store as a partition's loop sees it.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -190,6 +191,23 @@ func (s *Store) Progress(ctx context.Context) ([]schemas.Progress, error) {
 			return err
 		})
 	return out, err
+}
+
+// EpochSince returns when an epoch of a topic was first read, by the server's
+// clock; the zero time when it never was.
+func (s *Store) EpochSince(ctx context.Context, topic string, topicID [16]byte) (time.Time, error) {
+	var since time.Time
+	err := s.read(ctx, "reading since when a topic is read", `SELECT toUnixTimestamp64Milli(min(at)) FROM epochs
+		WHERE topic = {topic:String} AND topic_id = unhex({id:String}) HAVING count() > 0`,
+		bound{"topic": topic, "id": hex.EncodeToString(topicID[:])},
+		func() { since = time.Time{} },
+		func(row driver.Rows) error {
+			var at int64
+			err := row.Scan(&at)
+			since = moment(at)
+			return err
+		})
+	return since, err
 }
 
 // Epochs returns the topic ids under which a topic was read, oldest first.
