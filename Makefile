@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 # The tools have a module of their own, so that go.mod names only what the program needs.
 TOOL := go tool -modfile=.ci/tools/go.mod
 
-.PHONY: list build demo test lint fmt fuzz bench docs
+.PHONY: list build demo test lint fmt fuzz bench stages docs
 
 list:
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,11 @@ fuzz: ## fuzz every decoder for a while (FUZZTIME=10s each)
 	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs grep -oHE '^func Fuzz[A-Za-z0-9_]+' | sed 's/:func /:/'); \
 	[ $$found = 1 ] || { echo 'no fuzz tests found' >&2; exit 1; }
 
-bench: ## measure what a row costs, with allocations (part of it: PKGS=./internal/window)
+bench: build ## measure rows per second of one core against real servers (flags: ARGS="--features 20 --runs 1")
+	@go run ./internal/testkit/cmd/testservers -- bash -c 'exec bin/modelwatch bench ingest \
+		--kafka "$$MODELWATCH_TEST_KAFKA" --clickhouse "$$MODELWATCH_TEST_CLICKHOUSE" $(ARGS)'
+
+stages: ## measure what each stage costs a row, with allocations (part of it: PKGS=./internal/window)
 	go test -run '^$$' -bench . -benchmem $(PKGS)
 
 docs: ## write the JSON Schemas and the page of all keys anew from the Go types

@@ -46,7 +46,9 @@ func (w *watched) ChunkForSpecs(context.Context, schemas.Progress, []schemas.Spe
 // Write stores the rows and remembers how far they go.
 func (w *watched) Write(ctx context.Context, partials []summary.Partial, rows schemas.Rows) error {
 	began := time.Now()
-	err := w.Store.Write(ctx, partials, rows)
+	// A write that is cut off makes the loop leave its chunk to the next reading,
+	// which never comes here.
+	err := w.Store.Write(context.WithoutCancel(ctx), partials, rows)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writing += time.Since(began)
