@@ -160,6 +160,10 @@ var rooms = []room{
 		// Tests of the built program on real servers; it has no code of its own.
 		path: "internal/acceptance",
 	},
+	{
+		// Models of the way of an event, searched by tests; it has no code of its own.
+		path: "internal/exactness",
+	},
 	{path: "deploy"},
 	{
 		// Programs of other people: they know Kafka and NATS, and nothing of ours.
