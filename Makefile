@@ -19,7 +19,8 @@ list:
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/modelwatch
-	go build -trimpath -o bin/modelwatch ./cmd/modelwatch
+	@echo 'building bin/modelwatch; the first time takes a few minutes'
+	@go build -trimpath -o bin/modelwatch ./cmd/modelwatch
 
 demo: build ## stream real flights through real parts on this machine (flags: ARGS="--once")
 	@exec bin/modelwatch demo $(ARGS)

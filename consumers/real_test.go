@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -173,6 +174,10 @@ func TestKafkaClient(t *testing.T) {
 	}
 	topic := k.CreateTopic(t, testkit.Name(t, "client"), 2, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"})
 	configs, err := c.TopicConfigs(ctx, topic)
+	for errors.Is(err, kafka.UnknownTopicOrPartition) && ctx.Err() == nil { // just made: the broker is still learning of it
+		time.Sleep(50 * time.Millisecond)
+		configs, err = c.TopicConfigs(ctx, topic)
+	}
 	if err != nil || configs["cleanup.policy"] != "compact" || configs["retention.ms"] != "-1" {
 		t.Errorf("configs %v, %v", configs, err)
 	}

@@ -110,6 +110,8 @@ type Trip struct {
 	WindowStart int64 // of the window of the row that tripped it
 	Onset       int64 // event time of the first bad row of the run, Unix milliseconds
 	Time        int64 // event time of the row that tripped it
+	Topic       string // of the partition that it tripped in; set where trips are read from the store
+	Partition   int32
 	Offset      int64 // of that row
 	OnsetOffset int64
 	Bad         uint64 // bad rows of the run

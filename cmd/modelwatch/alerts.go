@@ -134,11 +134,15 @@ type models struct {
 // nothing says that the list is empty, and what was not judged: a list is also
 // empty where nobody looked.
 func (p *program) nothing(ctx context.Context, s *service, f alertFilter) error {
+	of := ""
+	if f.model != "" || f.severity != "" {
+		of = " of those asked for"
+	}
 	switch f.state {
 	case "all":
-		fmt.Fprintln(p.err, "There is no such incident.")
+		fmt.Fprintf(p.err, "There is no incident%s.\n", of)
 	default:
-		fmt.Fprintf(p.err, "No such incident is %s.\n", f.state)
+		fmt.Fprintf(p.err, "Nothing%s is %s.\n", of, f.state)
 	}
 	var got models
 	if err := s.get(ctx, "/api/v1/models", nil, &got); err != nil {

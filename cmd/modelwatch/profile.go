@@ -134,6 +134,9 @@ func (f *profiled) make(ctx context.Context, data string, o profile.Options, for
 // write puts a whole file in place at once, so that a service that watches the
 // folder never reads half of one.
 func write(path string, body []byte, force bool) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("making the folder of %s: %w", path, err)
+	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".modelwatch-*")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

@@ -158,7 +158,7 @@ func TestAlerts_AnEmptyListSaysWhatWasNotJudged(t *testing.T) {
 	w := airport()
 	w.incidents = nil
 	got := modelwatch(t, "alerts", "--url", pages(t, w, ""))
-	if got.code != 0 || got.out != "" || !strings.HasPrefix(got.err, "No such incident is firing.\n") || !strings.Contains(got.err, "flight-delay is not judged") {
+	if got.code != 0 || got.out != "" || !strings.HasPrefix(got.err, "Nothing is firing.\n") || !strings.Contains(got.err, "flight-delay is not judged") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -293,7 +293,7 @@ func TestRun(t *testing.T) {
 	}
 	_, url, _ := strings.Cut(until("pages at"), "pages at ")
 	until("monitors in force")
-	if got := modelwatch(t, "alerts", "--url", strings.TrimSuffix(url, "/")); got.code != 0 || !strings.Contains(got.err, "No such incident is firing") {
+	if got := modelwatch(t, "alerts", "--url", strings.TrimSuffix(url, "/")); got.code != 0 || !strings.Contains(got.err, "Nothing is firing") {
 		t.Errorf("asking the service: %+v", got)
 	}
 	file(t, dir, "monitors/m.yaml", "model: flight-delay\ntopics: none\n")

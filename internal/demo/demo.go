@@ -146,7 +146,11 @@ func (d *demo) learn(ctx context.Context) error {
 	d.report.ModelAUC = d.model.auc(d.flights, n, len(d.flights.rows))
 	d.say(fmt.Sprintf("the model tells late flights with an AUC of %.3f on the days after; profiling its healthy data", d.report.ModelAUC))
 	if d.o.Faults {
-		d.faults = plan(d.start)
+		for _, f := range plan(d.start) {
+			if f.From.Before(until) {
+				d.faults = append(d.faults, f)
+			}
+		}
 	}
 	return writeMonitor(ctx, d.monitors(), &healthy{d.flights, d.model, n})
 }

@@ -309,6 +309,9 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	s.Alerts.Add(int64(d.alerts))
 	s.Requests.Add(int64(len(d.requests)))
 	s.Over.Add(int64(d.over))
+	for _, i := range step.Incidents {
+		m.e.deps.Log.Info().Str("incident", i.Incident).Str("severity", string(i.Severity)).Str("state", string(i.State)).Msg(i.Title)
+	}
 	if m.e.deps.Decided != nil && len(d.outbox) > 0 {
 		m.e.deps.Decided()
 	}
@@ -390,8 +393,26 @@ func (d *decision) trips(trips []schemas.Trip) {
 		}
 		var findings []detectors.Finding
 		findings, d.state.Hard = hard.Decide(ts, &spec.Spec, d.m.e.cfg.Hard, d.state.Hard)
-		d.tell(alerting.Input{Findings: findings, At: at, Spec: spec.Hash})
+		d.tell(alerting.Input{Findings: findings, At: at, Spec: spec.Hash, Offsets: offsetsOf(ts)})
 	}
+}
+
+// offsetsOf returns what has to be read again to see the trips, by topic and
+// partition.
+func offsetsOf(trips []schemas.Trip) []schemas.OffsetRange {
+	var out []schemas.OffsetRange
+	for _, t := range trips {
+		i := slices.IndexFunc(out, func(o schemas.OffsetRange) bool { return o.Topic == t.Topic && o.Partition == t.Partition })
+		if i < 0 {
+			i = len(out)
+			out = append(out, schemas.OffsetRange{Topic: t.Topic, Partition: t.Partition, From: t.OnsetOffset, To: t.Offset + 1})
+		}
+		out[i].From, out[i].To = min(out[i].From, t.OnsetOffset), max(out[i].To, t.Offset+1)
+	}
+	slices.SortFunc(out, func(a, b schemas.OffsetRange) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return out
 }
 
 // windows judges closed windows, in order.

@@ -19,7 +19,7 @@ func (s *Store) Trips(ctx context.Context, since time.Time) ([]schemas.Trip, tim
 		return nil, since, err
 	}
 	var out []schemas.Trip
-	err = s.read(ctx, "reading trips", `SELECT model, spec_seq, version, fault, feature, window_start, onset, time, offset, onset_offset, bad, rows, value, reason
+	err = s.read(ctx, "reading trips", `SELECT model, spec_seq, version, fault, feature, window_start, onset, time, topic, partition, offset, onset_offset, bad, rows, value, reason
 		FROM trips FINAL WHERE at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
 		ORDER BY model, window_start, fault, feature, onset, topic, partition, offset`,
 		bound{"since": max(since.UnixMilli(), 0)},
@@ -27,7 +27,7 @@ func (s *Store) Trips(ctx context.Context, since time.Time) ([]schemas.Trip, tim
 		func(row driver.Rows) error {
 			var t schemas.Trip
 			var fault string
-			err := row.Scan(&t.Model, &t.SpecSeq, &t.Version, &fault, &t.Feature, &t.WindowStart, &t.Onset, &t.Time, &t.Offset, &t.OnsetOffset, &t.Bad, &t.Rows, &t.Value, &t.Reason)
+			err := row.Scan(&t.Model, &t.SpecSeq, &t.Version, &fault, &t.Feature, &t.WindowStart, &t.Onset, &t.Time, &t.Topic, &t.Partition, &t.Offset, &t.OnsetOffset, &t.Bad, &t.Rows, &t.Value, &t.Reason)
 			t.Fault = schemas.Fault(fault)
 			out = append(out, t)
 			return err
