@@ -14,13 +14,15 @@ const partitions = 2
 
 // producer writes events to Kafka with the time of the event as that of the record.
 type producer struct {
+	wire    *kafka.Transport
 	writer  *kafka.Writer
 	pending []kafka.Message
 	sent    int64
 }
 
 func newProducer(ctx context.Context, broker string) (*producer, error) {
-	client := &kafka.Client{Addr: kafka.TCP(broker), Timeout: 10 * time.Second}
+	wire := &kafka.Transport{}
+	client := &kafka.Client{Addr: kafka.TCP(broker), Timeout: 10 * time.Second, Transport: wire}
 	request := &kafka.CreateTopicsRequest{}
 	for _, t := range []string{featuresTopic, predictionTopic, labelsTopic} {
 		request.Topics = append(request.Topics, kafka.TopicConfig{
@@ -38,8 +40,8 @@ func newProducer(ctx context.Context, broker string) (*producer, error) {
 			return nil, fmt.Errorf("making the demo's topic %s: %w", topic, err)
 		}
 	}
-	return &producer{writer: &kafka.Writer{
-		Addr: kafka.TCP(broker), Balancer: kafka.Murmur2Balancer{}, Compression: kafka.Lz4, RequiredAcks: kafka.RequireAll,
+	return &producer{wire: wire, writer: &kafka.Writer{
+		Addr: kafka.TCP(broker), Transport: wire, Balancer: kafka.Murmur2Balancer{}, Compression: kafka.Lz4, RequiredAcks: kafka.RequireAll,
 		BatchSize: 2000, BatchTimeout: time.Millisecond,
 	}}, nil
 }
@@ -63,4 +65,8 @@ func (p *producer) flush(ctx context.Context) error {
 	return nil
 }
 
-func (p *producer) close() error { return p.writer.Close() }
+func (p *producer) close() error {
+	err := p.writer.Close()
+	p.wire.CloseIdleConnections()
+	return err
+}
