@@ -107,9 +107,9 @@ type Trip struct {
 	Version     string
 	Fault       Fault
 	Feature     string
-	WindowStart int64 // of the window of the row that tripped it
-	Onset       int64 // event time of the first bad row of the run, Unix milliseconds
-	Time        int64 // event time of the row that tripped it
+	WindowStart int64  // of the window of the row that tripped it
+	Onset       int64  // event time of the first bad row of the run, Unix milliseconds
+	Time        int64  // event time of the row that tripped it
 	Topic       string // of the partition that it tripped in; set where trips are read from the store
 	Partition   int32
 	Offset      int64 // of that row
