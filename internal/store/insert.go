@@ -27,6 +27,25 @@ func (l *list[T]) send(to driver.BatchColumn, from, until int) error {
 	return to.Append([]T((*l)[from:until]))
 }
 
+// names buffers strings of which there are few, for LowCardinality columns. The
+// driver boxes each value that it is given; those that come again and again are
+// boxed once.
+type names struct{ list[string] }
+
+func (n *names) send(to driver.BatchColumn, from, until int) error {
+	var boxed [8]any // by length, which tells most of them apart
+	for _, v := range n.list[from:until] {
+		b := &boxed[len(v)%len(boxed)]
+		if s, ok := (*b).(string); !ok || s != v {
+			*b = v
+		}
+		if err := to.AppendRow(*b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lists buffers arrays.
 type lists[T any] struct {
 	flat []T

@@ -7,15 +7,20 @@ import (
 
 // chunkColumns name the chunk that a row comes from.
 type chunkColumns struct {
-	topic, topicID list[string]
-	truncation     list[uint32]
-	partition      list[int32]
-	start          list[int64]
+	topic      names
+	topicID    list[string]
+	truncation list[uint32]
+	partition  list[int32]
+	start      list[int64]
 }
 
 func (t *chunkColumns) add(c schemas.Chunk) {
 	t.topic.add(c.Topic)
-	t.topicID.add(string(c.Epoch.TopicID[:]))
+	if n := len(t.topicID); n > 0 && t.topicID[n-1] == string(c.Epoch.TopicID[:]) {
+		t.topicID.add(t.topicID[n-1]) // one string for all rows of a partition
+	} else {
+		t.topicID.add(string(c.Epoch.TopicID[:]))
+	}
 	t.truncation.add(c.Epoch.Truncation)
 	t.partition.add(c.Partition)
 	t.start.add(c.Start)
@@ -159,15 +164,15 @@ func (t *partialTable) columns() columns {
 }
 
 type idTable struct {
-	model   list[string]
+	model   names
 	id      list[uint64]
 	part    list[uint8]
 	chunk   chunkColumns
 	offset  list[int64]
 	time    list[int64]
-	version list[string]
+	version names
 	number  list[float64]
-	class   list[string]
+	class   names
 	score   list[float64]
 	latency list[float64]
 }
