@@ -155,6 +155,7 @@ type Rows struct {
 	Trips      []Trip
 	Panes      []Pane
 	Progress   *Progress // written after all else; nil for none
+	Ahead      bool      // Progress speaks of rows whose partials are not stored yet, those of open windows: it is shown, but nobody resumes from it
 }
 
 // Resume is what the store knows of one partition under one topic id.

@@ -74,6 +74,9 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 		p.IdleSince = l.caughtUp.UnixMilli()
 	}
 	rows.Progress = &p
+	// Rows of open windows that are held back make it no place to resume from:
+	// once the start of the chunk is deleted, nobody could count them again.
+	rows.Ahead = l.asm.Dirty()
 	if err := l.deps.Store.Write(ctx, l.partials, rows); err != nil {
 		// What was taken from the assembler is not known to be stored, and it
 		// would not be taken again: the chunk has to be read anew.

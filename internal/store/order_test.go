@@ -49,6 +49,35 @@ func TestNoProgressWithoutItsPartials(t *testing.T) {
 	}
 }
 
+// Progress that is ahead of its partials is shown, and is no place to resume from.
+func TestNobodyResumesAheadOfPartials(t *testing.T) {
+	s, database := open(t)
+	ctx := background(t)
+	l := newChunkLog(rand.New(rand.NewPCG(1, 1)), "m", schemas.Chunk{Topic: "t", Epoch: epoch(1)}, 50)
+	whole, rows := l.prefix(20)
+	if err := s.Write(ctx, whole, rows); err != nil {
+		t.Fatal(err)
+	}
+	at := rows.End
+	_, rows = l.prefix(50)
+	rows.Ahead = true
+	if err := s.Write(ctx, nil, rows); err != nil {
+		t.Fatal(err)
+	}
+	heads, err := s.Progress(ctx)
+	if err != nil || len(heads) != 1 || heads[0].End != rows.End {
+		t.Errorf("progress is %v, %v, want the end %d", heads, err, rows.End)
+	}
+	known, err := s.Resume(ctx, "t", epoch(1).TopicID)
+	if err != nil || known[0].Progress == nil || known[0].Progress.End != at || known[0].PartialsEnd != at {
+		t.Errorf("reading would go on from %+v, %v, want the end %d", known[0], err, at)
+	}
+	shown := testkit.ClickHouse(t).Query(t, fmt.Sprintf("SELECT toString(offset) || ' ' || toString(rows) FROM %s.progress", database))
+	if want := fmt.Sprintf("%d %d", rows.End, rows.Progress.Rows); shown != want {
+		t.Errorf("the view shows %s, want %s", shown, want)
+	}
+}
+
 // A reader that sees progress must find its partials, at every moment and
 // after kill -9 of the engine; and writing goes on where it was.
 func TestProgressFollowsPartialsThroughKills(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 // Write stores what one partition has to hand over: its partials and id rows,
 // samples, trips and panes, and only when all of that is durable its
-// progress. Calls that come within Config.Tick, or while a commit is under
+// progress: as a place to resume from, unless it is ahead of its partials, and
+// as how far events have come. Calls that come within Config.Tick, or while a commit is under
 // way, share one insert per table.
 //
 // It returns when everything is durable. An error that may pass is waited out;
@@ -210,7 +211,8 @@ type buffers struct {
 	trips      tripTable
 	panes      paneTable
 	samples    sampleTable
-	progress   progressTable
+	chunks     progressTable // places to resume from
+	heads      progressTable
 	epochs     map[epochKey]struct{}
 }
 
@@ -235,7 +237,10 @@ func (b *buffers) add(w *write) {
 		}
 	}
 	if p := r.Progress; p != nil {
-		b.progress.add(p)
+		b.heads.add(p)
+		if !r.Ahead {
+			b.chunks.add(p)
+		}
 		if b.epochs == nil {
 			b.epochs = make(map[epochKey]struct{})
 		}
@@ -253,7 +258,7 @@ func (b *buffers) reset() {
 	}
 	b.ids.reset()
 	for _, c := range []columns{
-		b.partials.columns(), b.violations.columns(), b.trips.columns(), b.panes.columns(), b.samples.columns(), b.progress.columns(),
+		b.partials.columns(), b.violations.columns(), b.trips.columns(), b.panes.columns(), b.samples.columns(), b.chunks.columns(), b.heads.columns(),
 	} {
 		c.reset()
 	}
@@ -288,15 +293,20 @@ func (s *Store) commit(ctx context.Context, b *buffers) error {
 }
 
 func (s *Store) commitProgress(ctx context.Context, b *buffers) error {
-	rows := b.progress.columns()
-	if rows.rows() == 0 {
+	if b.heads.columns().rows() == 0 {
 		return nil
 	}
 	if err := s.seeEpochs(ctx, b.epochs); err != nil {
 		return err
 	}
-	for _, table := range []string{"progress_chunks", "progress_heads"} {
-		err := s.forever(ctx, "storing progress", func(ctx context.Context) error { return s.insert(ctx, table, rows) })
+	for _, t := range []struct {
+		table string
+		rows  columns
+	}{{"progress_chunks", b.chunks.columns()}, {"progress_heads", b.heads.columns()}} {
+		if t.rows.rows() == 0 {
+			continue
+		}
+		err := s.forever(ctx, "storing progress", func(ctx context.Context) error { return s.insert(ctx, t.table, t.rows) })
 		if err != nil {
 			return err
 		}
