@@ -47,6 +47,15 @@ type Loop struct {
 	stored         int64 // End of the last progress
 	bad            int   // times the same batch could not be read
 	badAt          int64
+
+	// What of the log cannot be read: below floor, and why.
+	floor int64
+	why   string
+
+	// How far the partition was stored when reading went on, and the leader
+	// epoch of the last record of that, -1 when not known.
+	known      int64
+	knownEpoch int32
 }
 
 // New returns the loop of a partition; Run starts it.
@@ -54,8 +63,12 @@ func New(cfg Config, part Partition, deps Deps) *Loop {
 	return &Loop{cfg: cfg, deps: deps, part: part}
 }
 
-// errReload ends a reading because the specs have changed.
-var errReload = errors.New("specs have changed")
+// errAgain ends a reading, and another look at what is stored tells where to
+// go on: specs have changed, or a part of the log cannot be read.
+var errAgain = errors.New("where to read has to be found again")
+
+// errRegrown explains a truncation that was found in records.
+var errRegrown = errors.New("records are of a later leader epoch than those that were read there")
 
 // Run reads, checks and stores until ctx ends. What was gathered by then is
 // stored if the store answers in time; otherwise it is read again from the
@@ -68,7 +81,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			err = l.follow(ctx)
 		}
 		switch {
-		case errors.Is(err, errReload):
+		case errors.Is(err, errAgain):
 		case ctx.Err() != nil:
 			return l.stop(ctx)
 		default:
@@ -98,7 +111,7 @@ func (l *Loop) follow(ctx context.Context) error {
 			if err := l.flush(ctx, all); err != nil {
 				return err
 			}
-			return errReload
+			return errAgain
 		}
 		wait, cancel := context.WithTimeout(ctx, l.cfg.Tick)
 		f, err := l.deps.Source.Fetch(wait)
@@ -128,9 +141,13 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	before := l.asm.End()
 	defer l.count()
 	for f.Next(&l.record) {
+		if r := &l.record; r.Offset < l.known && l.knownEpoch >= 0 && r.LeaderEpoch > l.knownEpoch {
+			return l.truncate(ctx, r.Offset, errRegrown)
+		}
 		if err := l.pass(ctx); err != nil {
 			return err
 		}
+		l.epoch = l.record.LeaderEpoch // a chunk that ends within an answer keeps that of its last record
 	}
 	l.addBlocks()
 	l.blocks.trim()
@@ -165,7 +182,7 @@ func (l *Loop) count() {
 func (l *Loop) pass(ctx context.Context) error {
 	r := &l.record
 	if l.asm.Border(r.Offset, r.Timestamp) {
-		if err := l.seal(ctx, r.Offset, [2]int64{}); err != nil {
+		if err := l.seal(ctx, r.Offset); err != nil {
 			return err
 		}
 	}
@@ -285,9 +302,9 @@ func (l *Loop) trouble(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.As(err, &outside) && outside.Wanted < outside.Start:
-		return l.skip(ctx, outside.Start, "the log begins later than the reading: its retention was faster", err)
+		return l.leave(ctx, outside.Start, "records were deleted before they were read", err)
 	case errors.As(err, &outside):
-		return l.truncate(ctx, outside.End, err)
+		return l.truncate(ctx, l.cut(ctx, l.epoch, outside.End), err)
 	case errors.As(err, &truncated):
 		return l.truncate(ctx, truncated.End, err)
 	case errors.As(err, &batch):
@@ -304,25 +321,22 @@ func (l *Loop) trouble(ctx context.Context, err error) error {
 		if send != nil {
 			return fmt.Errorf("keeping the pointer to a broken batch: %w", send)
 		}
-		return l.skip(ctx, batch.Next, "a batch cannot be read", err)
+		return l.leave(ctx, batch.Next, "a batch cannot be read", err)
 	}
 	return fmt.Errorf("fetching %s/%d: %w", l.part.Topic, l.part.Partition, err)
 }
 
-// skip leaves out everything up to offset and begins a chunk there.
-func (l *Loop) skip(ctx context.Context, offset int64, why string, cause error) error {
-	from := l.asm.End()
-	offset = max(offset, from)
-	l.deps.Log.Error().Err(cause).Int64("from", from).Int64("to", offset).Msg(why + "; leaving a gap")
-	l.deps.Stats.Gaps.Add(1)
-	l.deps.Stats.GapOffsets.Add(offset - from)
-	l.addBlocks()
-	if err := l.seal(ctx, offset, [2]int64{from, offset}); err != nil {
+// leave gives up what is before offset and was not read. Where to go on is for
+// resume to say: when a chunk is read for the second time, what is stored of it
+// reaches further than this reading, and a chunk that began at offset would
+// count again what is between.
+func (l *Loop) leave(ctx context.Context, offset int64, why string, cause error) error {
+	l.deps.Log.Error().Err(cause).Int64("from", l.asm.End()).Int64("to", offset).Msg(why)
+	if err := l.flush(ctx, sealed); err != nil {
 		return err
 	}
-	l.gapTrips = l.asm.Gap(from, offset, why)
-	l.deps.Source.SeekTo(offset, -1)
-	return nil
+	l.floor, l.why = max(l.floor, offset), why
+	return errAgain
 }
 
 // truncate follows a log that was cut: it goes on at its end under a new
@@ -338,25 +352,24 @@ func (l *Loop) truncate(ctx context.Context, end int64, cause error) error {
 	c.Epoch.Truncation++
 	c.Start = end
 	l.begin(window.Start{Chunk: c, Previous: -1, Clock: p.Clock, Marks: p.Marks}, [2]int64{end, end})
+	l.floor, l.known, l.knownEpoch = 0, 0, -1
 	l.deps.Source.SeekTo(end, -1)
 	return nil
 }
 
-// seal stores the chunk as it ends and begins the one at offset. Without a gap
-// it ends there too, whatever holes are before it: how far behind its last
-// record it is seen to reach would depend on how the records were fetched, and
-// a chunk that is read again for a new spec must not end earlier than it did.
-func (l *Loop) seal(ctx context.Context, offset int64, gap [2]int64) error {
+// seal stores the chunk as it ends and begins the one at offset. It ends
+// there too, whatever holes are before it: how far behind its last record it is
+// seen to reach would depend on how the records were fetched, and a chunk that
+// is read again for a new spec must not end earlier than it did.
+func (l *Loop) seal(ctx context.Context, offset int64) error {
 	l.addBlocks()
-	if gap[0] == gap[1] {
-		l.asm.Skip(offset)
-	}
+	l.asm.Skip(offset)
 	if err := l.flush(ctx, sealed); err != nil {
 		return err
 	}
 	l.deps.Stats.Chunks.Add(1)
 	l.asm.Next(l.specs.Models, offset)
-	l.reset(gap)
+	l.reset([2]int64{})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -36,14 +37,24 @@ func (l *Loop) resume(ctx context.Context) error {
 	}
 	last := *known.Last
 	if end := l.intact(ctx, last, log); end < last.End {
+		l.floor = 0
 		l.deps.Log.Error().Int64("stored", last.End).Int64("end", end).Msg("the log was truncated; counting on under a new epoch")
 		chunk.Epoch.Truncation = last.Epoch.Truncation + 1
 		chunk.Start = max(end, log.Start)
 		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: last.Clock, Marks: last.Marks}, [2]int64{}, log)
 		return nil
 	}
+	// What lies before a record that cannot be read is as good as deleted.
+	log.Start = max(log.Start, l.floor)
+	lost := known.Last.End // from where on rows may be missing
+	why := cmp.Or(l.why, "records were deleted before they were read")
 	if last.SpecSeq < l.specs.Models.Seq() {
-		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, log.Start)
+		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, 0)
+		if err == nil && ok && earlier.Start < log.Start {
+			// What the old specs have counted of it counts no more.
+			lost, why = earlier.Start, "what new specs change cannot be read again"
+			earlier, ok, err = l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, log.Start)
+		}
 		if err != nil {
 			return fmt.Errorf("finding the rows of %s/%d that new specs change: %w", l.part.Topic, l.part.Partition, err)
 		}
@@ -58,19 +69,11 @@ func (l *Loop) resume(ctx context.Context) error {
 		stored := max(known.Last.End, known.PartialsEnd)
 		chunk.Epoch = known.Last.Epoch
 		chunk.Start = max(log.Start, stored)
-		gap := [2]int64{known.Last.End, chunk.Start}
-		if gap[1] > gap[0] {
-			l.deps.Log.Error().Int64("from", gap[0]).Int64("to", gap[1]).Msg("records were deleted before they were read; leaving a gap")
-			l.deps.Stats.Gaps.Add(1)
-			l.deps.Stats.GapOffsets.Add(gap[1] - gap[0])
-		}
-		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: known.Last.Clock, Marks: known.Last.Marks}, gap, log)
-		if gap[1] == gap[0] {
+		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: known.Last.Clock, Marks: known.Last.Marks}, [2]int64{lost, chunk.Start}, log)
+		if lost == chunk.Start {
 			l.epoch = known.Last.LeaderEpoch
 		}
-		if gap[1] > gap[0] {
-			l.gapTrips = l.asm.Gap(gap[0], gap[1], "records were deleted before they were read")
-		}
+		l.miss(why)
 		return l.flush(ctx, small)
 	}
 	s := window.Start{Chunk: last.Chunk, Previous: last.Previous, Clock: last.ClockStart}
@@ -79,8 +82,19 @@ func (l *Loop) resume(ctx context.Context) error {
 			s.Marks = append(s.Marks, schemas.Mark{Model: m.Model, Part: m.Part, Max: m.MaxStart, Silent: m.SilentStart})
 		}
 	}
-	l.start(s, [2]int64{last.GapFrom, last.GapTo}, log)
+	gap := [2]int64{last.GapFrom, last.GapTo}
+	if lost < last.Start {
+		if gap[1] > gap[0] {
+			lost = min(lost, gap[0])
+		}
+		gap = [2]int64{lost, last.Start}
+	}
+	l.start(s, gap, log)
+	if lost < last.Start {
+		l.miss(why)
+	}
 	l.epoch = known.Last.LeaderEpoch
+	l.known, l.knownEpoch = known.Last.End, known.Last.LeaderEpoch
 	if last.Previous >= log.Start && last.Previous < last.Start {
 		if err := l.warm(ctx, last.Previous, last.Start); err != nil {
 			return err
@@ -90,21 +104,42 @@ func (l *Loop) resume(ctx context.Context) error {
 	return nil
 }
 
+// miss says that there is a gap before the open chunk, if there is one.
+func (l *Loop) miss(why string) {
+	if l.gap[1] <= l.gap[0] {
+		return
+	}
+	l.deps.Log.Error().Int64("from", l.gap[0]).Int64("to", l.gap[1]).Msg(why + "; leaving a gap")
+	l.deps.Stats.Gaps.Add(1)
+	l.deps.Stats.GapOffsets.Add(l.gap[1] - l.gap[0])
+	l.gapTrips = l.asm.Gap(l.gap[0], l.gap[1], why)
+}
+
 // intact tells up to where the log is the one that was read: a log that was
-// truncated and has grown again is longer than the reading, and only the leader
-// epoch of the last record that was read shows it.
+// truncated and has grown again may be longer than the reading, and only the
+// leader epoch of the last record that was read shows it.
 func (l *Loop) intact(ctx context.Context, last schemas.Progress, log Bounds) int64 {
-	if log.End < last.End || last.LeaderEpoch < 0 || last.End == last.Start {
+	if last.End == last.Start {
 		return log.End
 	}
-	end, err := l.deps.EpochEnd(ctx, last.LeaderEpoch)
+	return l.cut(ctx, last.LeaderEpoch, log.End)
+}
+
+// cut tells up to where a log that ends at end holds what it held when its
+// last record was of that leader epoch. Its end alone would not do: what has
+// been appended to a log since it was cut would be passed over.
+func (l *Loop) cut(ctx context.Context, epoch int32, end int64) int64 {
+	if epoch < 0 {
+		return end
+	}
+	cut, err := l.deps.EpochEnd(ctx, epoch)
 	if err != nil {
 		l.deps.Log.Warn().Err(err).Msg("asking where a leader epoch ends; a log truncated in the meantime may go unseen")
 	}
-	if err != nil || end < 0 {
-		return log.End
+	if err != nil || cut < 0 {
+		return end
 	}
-	return min(end, log.End)
+	return min(cut, end)
 }
 
 func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
@@ -112,7 +147,7 @@ func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 	l.deps.Source.SeekTo(s.Chunk.Start, -1)
 	l.high, l.logStart, l.stored = log.End, log.Start, -1
 	l.lastFresh = l.deps.Now()
-	l.epoch = -1
+	l.epoch, l.known, l.knownEpoch, l.why = -1, 0, -1, ""
 	l.caughtUp, l.answered, l.idle = time.Time{}, time.Time{}, false
 	l.deps.Log.Info().Int64("offset", s.Chunk.Start).Int64("end", log.End).Msg("reading")
 }

@@ -2,12 +2,14 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/modelwatch/modelwatch/consumers"
+	"github.com/modelwatch/modelwatch/internal/summary"
 	"github.com/modelwatch/modelwatch/internal/window"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -27,6 +29,12 @@ type stands struct {
 	written
 	last    schemas.Progress
 	earlier map[int64]schemas.Progress // chunks that new specs change, by start
+	ahead   bool                       // what the last write said
+}
+
+func (s *stands) Write(ctx context.Context, partials []summary.Partial, rows schemas.Rows) error {
+	s.ahead = rows.Ahead
+	return s.written.Write(ctx, partials, rows)
 }
 
 func (s *stands) Resume(context.Context, string, [16]byte, int32) (schemas.Resume, error) {
@@ -42,9 +50,9 @@ func (s *stands) ChunkForSpecs(_ context.Context, _ schemas.Progress, _ []schema
 	return out, ok, nil
 }
 
-// resumed resumes a partition whose log holds [log.Start, log.End), and whose
-// records of epoch 3 end at epochEnd.
-func resumed(t *testing.T, store *stands, log Bounds, epochEnd int64, records []schemas.SpecRecord) (chunk schemas.Chunk, offset int64) {
+// loopAt returns a loop of a partition whose log holds [log.Start, log.End),
+// and whose records of epoch 3 end at epochEnd.
+func loopAt(t *testing.T, store *stands, log Bounds, epochEnd int64, records []schemas.SpecRecord) (*Loop, *sought) {
 	t.Helper()
 	models, err := window.Compile(records)
 	if err != nil {
@@ -62,6 +70,13 @@ func resumed(t *testing.T, store *stands, log Bounds, epochEnd int64, records []
 		},
 	})
 	l.specs = &Specs{Records: records, Models: models}
+	return l, source
+}
+
+// resumed resumes such a partition.
+func resumed(t *testing.T, store *stands, log Bounds, epochEnd int64, records []schemas.SpecRecord) (chunk schemas.Chunk, offset int64) {
+	t.Helper()
+	l, source := loopAt(t, store, log, epochEnd, records)
 	if err := l.resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +101,7 @@ func TestResumeKnowsACutLog(t *testing.T) {
 	f("nobody knows the epoch", Bounds{0, 250}, -1, 100, 0)
 	f("shorter", Bounds{0, 150}, 150, 150, 1)
 	f("cut, and longer by now", Bounds{0, 250}, 170, 170, 1)
+	f("cut, and not as long again", Bounds{0, 180}, 150, 150, 1)
 }
 
 // What new specs change is read again from the first chunk that is still there.
@@ -98,4 +114,82 @@ func TestRewindPassesOverWhatIsGone(t *testing.T) {
 			t.Errorf("the log begins at %d: reading goes on at %d in the chunk %d, want %d", log.begins, offset, chunk.Start, log.want)
 		}
 	}
+}
+
+// What new specs change and nobody can read again is a gap.
+func TestRewindLeavesAGap(t *testing.T) {
+	spec := schemas.Spec{Model: "m", Window: time.Hour}
+	records := []schemas.SpecRecord{{Seq: 1, Spec: spec}, {Seq: 2, Spec: spec}}
+	f := func(name string, begins int64, want [2]int64) {
+		t.Helper()
+		store := &stands{last: at(300, 400), earlier: map[int64]schemas.Progress{100: at(100, 200), 200: at(200, 300), 300: at(300, 400)}}
+		l, _ := loopAt(t, store, Bounds{begins, 400}, 400, records)
+		if err := l.resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if l.gap != want {
+			t.Errorf("%s: the gap is %v, want %v", name, l.gap, want)
+		}
+	}
+	f("all of it is there", 0, [2]int64{})
+	f("the first chunk is cut", 150, [2]int64{100, 200})
+	f("the open chunk is cut", 310, [2]int64{100, 400})
+}
+
+// A chunk that is read for the second time when its records are deleted, or
+// cannot be had, goes on behind what is stored of it: a chunk that began where
+// the log begins now would count again what is between.
+func TestLeavingGoesOnBehindWhatIsStored(t *testing.T) {
+	f := func(name string, trouble error, begins, want int64) {
+		t.Helper()
+		store := &stands{last: at(100, 200)}
+		log := Bounds{0, 250}
+		l, source := loopAt(t, store, log, 250, nil)
+		l.deps.Bounds = func(context.Context) (Bounds, error) { return log, nil }
+		if err := l.resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.asm.Observe(119, 0)
+		log.Start = begins
+		if err := l.trouble(t.Context(), trouble); !errors.Is(err, errAgain) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := l.resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.asm.Chunk().Start; got != want || source.offset != want || l.gap != [2]int64{200, want} {
+			t.Errorf("%s: reading goes on at %d in chunk %d behind the gap %v, want %d", name, source.offset, got, l.gap, want)
+		}
+	}
+	f("deleted up to the middle of what is stored", &consumers.OutOfRange{Wanted: 120, Start: 150, End: 250}, 150, 200)
+	f("deleted beyond it", &consumers.OutOfRange{Wanted: 120, Start: 210, End: 250}, 210, 210)
+	f("a broken batch in what is stored", &consumers.BatchError{From: 120, Next: 130}, 0, 200)
+}
+
+// A flush that holds back rows of open windows is no place to resume from.
+func TestFlushesSayWhenTheyAreAhead(t *testing.T) {
+	spec := schemas.Spec{Model: "m", Window: time.Hour, LateHorizon: time.Hour, MaxFuture: time.Hour}
+	store := &stands{last: at(100, 100)}
+	l, _ := loopAt(t, store, Bounds{0, 250}, 250, []schemas.SpecRecord{{Seq: 1, Spec: spec}})
+	if err := l.resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, ext extent, want bool) {
+		t.Helper()
+		if err := l.flush(t.Context(), ext); err != nil {
+			t.Fatal(err)
+		}
+		if store.ahead != want {
+			t.Errorf("%s: it says %t, want %t", name, store.ahead, want)
+		}
+	}
+	f("nothing to store", small, false)
+	b := l.blocks.Block([]byte("m"))
+	b.N, b.Parts[0], b.Offset[0] = 1, schemas.PartFeatures, 100
+	l.asm.Observe(100, 0)
+	if fault := l.asm.Admit(b); fault != "" {
+		t.Fatal(fault)
+	}
+	f("a row of an open window", small, true)
+	f("everything", all, false)
 }
