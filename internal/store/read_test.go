@@ -264,7 +264,7 @@ func TestPagesReadWhatIsStored(t *testing.T) {
 		if err != nil || len(trips) != 1 {
 			t.Fatal(trips, err)
 		}
-		want := schemas.Trip{Model: hostile, SpecSeq: 1, Version: hostile, Fault: schemas.FaultWrongType, Feature: hostile, WindowStart: hour, Onset: 1, Time: 2, Offset: 50, OnsetOffset: 40, Bad: 7, Rows: 9, Value: hostile, Reason: "r"}
+		want := schemas.Trip{Model: hostile, SpecSeq: 1, Version: hostile, Fault: schemas.FaultWrongType, Feature: hostile, WindowStart: hour, Onset: 1, Time: 2, Topic: hostile, Partition: 1, Offset: 50, OnsetOffset: 40, Bad: 7, Rows: 9, Value: hostile, Reason: "r"}
 		if trips[0] != want {
 			t.Errorf("%+v, want %+v", trips[0], want)
 		}
