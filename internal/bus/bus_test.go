@@ -315,6 +315,53 @@ func TestOutboxFillsAStreamThatWasLost(t *testing.T) {
 	}
 }
 
+// interrupted is a journal that is read while something happens.
+type interrupted struct {
+	*journal
+	during func()
+}
+
+func (j *interrupted) Unsent(ctx context.Context) ([]schemas.Message, error) {
+	out, err := j.journal.Unsent(ctx)
+	if len(out) > 0 && j.during != nil {
+		during := j.during
+		j.during = nil
+		during()
+	}
+	return out, err
+}
+
+// A turn that began before the server lost its disk must not go on after it:
+// another replica has made the stream anew by then, and it is empty.
+func TestOutboxEndsItsTurnWithTheConnection(t *testing.T) {
+	server := testkit.NewNATS(t)
+	first, b := open(t, server.URL), open(t, server.URL)
+	j := newJournal(alert("i", 1))
+	_, stop := run(t, first, j)
+	eventually(t, "the first message", j.allSent)
+	stop()
+	j.add(alert("i", 2))
+	lost := &interrupted{journal: j, during: func() {
+		server.Stop(t)
+		server.Wipe(t)
+		server.Start(t)
+		eventually(t, "the stream made by another", func() bool { return first.EnsureStreams(t.Context()) == nil })
+		eventually(t, "the connection", b.Connected)
+	}}
+	o := bus.NewOutbox(b, lost)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	eventually(t, "both messages", func() bool { return j.allSent() && o.Stats.Refilled.Load() > 0 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := stored(t, server.URL, schemas.StreamAlerts); !slices.Equal(got, []string{"i.1", "i.2"}) {
+		t.Errorf("stored %v", got)
+	}
+}
+
 func TestOutboxPassesOverWhatIsRefused(t *testing.T) {
 	server := testkit.NewNATS(t)
 	b := open(t, server.URL)

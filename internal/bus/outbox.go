@@ -30,7 +30,9 @@ type Outbox struct {
 	journal Journal
 	nudge   chan struct{}
 	refused map[string]bool // ids of messages that the server will never take
-	Stats   Stats
+
+	connection uint64 // that a turn is made on, counted
+	Stats      Stats
 }
 
 // Stats counts messages. All fields only grow.
@@ -62,11 +64,10 @@ const (
 func (o *Outbox) Run(ctx context.Context) error {
 	wait := outboxPoll
 	ready := false
-	var connection uint64
 	for {
 		// Behind a new connection may be a server that has lost its disk.
-		if now := o.bus.conn.Stats().Reconnects; now != connection {
-			ready, connection = false, now
+		if now := o.bus.conn.Stats().Reconnects; now != o.connection {
+			ready, o.connection = false, now
 		}
 		err := o.turn(ctx, &ready)
 		switch {
@@ -124,7 +125,12 @@ func (o *Outbox) turn(ctx context.Context, ready *bool) error {
 	}
 }
 
-// publish publishes messages and returns the ids of those that are stored.
+// errReconnected ends a turn whose connection was lost.
+var errReconnected = errors.New("the connection is another one than before")
+
+// publish publishes messages and returns the ids of those that are stored. It
+// ends with the connection: behind the next one may be a stream that is new
+// and not filled again yet, where a message would come before its predecessors.
 func (o *Outbox) publish(ctx context.Context, messages []schemas.Message) (sent []string, err error) {
 	blocked := map[string]bool{} // incidents of which a message failed
 	var errs []error
@@ -134,6 +140,10 @@ func (o *Outbox) publish(ctx context.Context, messages []schemas.Message) (sent 
 		}
 		if o.refused[m.ID] {
 			continue
+		}
+		if o.bus.conn.Stats().Reconnects != o.connection {
+			errs = append(errs, errReconnected)
+			break
 		}
 		stored, err := o.bus.Publish(ctx, m)
 		if errors.Is(err, ErrRefused) {
