@@ -90,7 +90,6 @@ type way struct {
 	decoder decode.Decoder
 	asm     *window.Assembler
 	check   map[*schemas.SpecRecord]*hard.Checker
-	offset  int64
 }
 
 func newWay(tb testing.TB, w *bench.Workload) *way {

@@ -35,11 +35,11 @@ type names struct{ list[string] }
 func (n *names) send(to driver.BatchColumn, from, until int) error {
 	var boxed [8]any // by length, which tells most of them apart
 	for _, v := range n.list[from:until] {
-		b := &boxed[len(v)%len(boxed)]
-		if s, ok := (*b).(string); !ok || s != v {
-			*b = v
+		at := len(v) % len(boxed)
+		if s, ok := boxed[at].(string); !ok || s != v {
+			boxed[at] = v
 		}
-		if err := to.AppendRow(*b); err != nil {
+		if err := to.AppendRow(boxed[at]); err != nil {
 			return err
 		}
 	}
