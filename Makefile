@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 # The tools have a module of their own, so that go.mod names only what the program needs.
 TOOL := go tool -modfile=.ci/tools/go.mod
 
-.PHONY: list build demo test lint fmt fuzz bench stages docs
+.PHONY: list build demo test lint fmt fuzz vuln bench stages docs
 
 list:
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ fuzz: ## fuzz every decoder for a while (FUZZTIME=10s each)
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" </dev/null; \
 	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs grep -oHE '^func Fuzz[A-Za-z0-9_]+' | sed 's/:func /:/'); \
 	[ $$found = 1 ] || { echo 'no fuzz tests found' >&2; exit 1; }
+
+# The database is https://vuln.go.dev, or what GOVULNDB names: another address, or file:///PATH of a copy.
+# That it cannot be had is told apart from what is found in it: VULNLOG keeps what was said.
+VULNLOG ?= /dev/null
+vuln: ## look for known vulnerabilities in what the program calls (needs https://vuln.go.dev or GOVULNDB)
+	@$(TOOL) govulncheck $(PKGS) 2>&1 | tee $(VULNLOG)
 
 bench: build ## measure rows per second of one core against real servers (flags: ARGS="--features 20 --runs 1")
 	@go run ./internal/testkit/cmd/testservers -- bash -c 'exec bin/modelwatch bench ingest \
