@@ -47,10 +47,10 @@ type Monitor struct {
 	Learn Duration `yaml:"learn"`
 	// Models whose output is among the features of this one.
 	DependsOn []string `yaml:"depends_on"`
-	// Rules across columns.
-	Rules []any `yaml:"rules"`
+	// The owner's own severities for findings; the last that matches counts.
+	Rules []Rule `yaml:"rules" jsonschema:"maxItems=1000"`
 	// Days that differ from others.
-	Calendar any `yaml:"calendar"`
+	Calendar *Calendar `yaml:"calendar"`
 	// When to ask for a new version; without it none is asked for.
 	Retrain *Retrain `yaml:"retrain"`
 	// Page that tells what to do; linked from every alert.
@@ -95,7 +95,7 @@ type Feature struct {
 	Unit string `yaml:"unit"`
 	// Whether an event without the feature is a fault; without it, yes where every row of the baseline has a value.
 	Required *bool `yaml:"required"`
-	// Whether values are hashed wherever rows are shown or sent.
+	// Whether values are hashed wherever they are kept, shown or sent one by one; see docs/security.md.
 	Sensitive bool `yaml:"sensitive"`
 	// Weight in the alarm budget; 1 is usual.
 	Importance *float64 `yaml:"importance" jsonschema:"minimum=0,default=1"`
@@ -164,18 +164,13 @@ func (m *Monitor) Unserved() []string { return givenKeys(m.root, unservedKeys) }
 
 // unservedKeys are the keys that no code serves yet; a star is any feature.
 var unservedKeys = [][]string{
-	{"budget"},
 	{"cadence"},
-	{"calendar"},
 	{"depends_on"},
 	{"entity"},
-	{"features", "*", "importance"},
-	{"features", "*", "sensitive"},
 	{"learn"},
 	{"naive_time"},
 	{"retrain", "when", "labels"},
 	{"retrain", "when", "performance"},
-	{"rules"},
 }
 
 // givenKeys lists the paths of those keys of want that stand in the file.

@@ -74,6 +74,8 @@ func checkMonitor(m *Monitor, root *YAML, p *Problems) {
 	checkSlices(m, root, p)
 	checkReferences(m, root, p)
 	checkRetrain(m, root, p)
+	checkRules(m, root, p)
+	checkCalendar(m, root, p)
 }
 
 func checkModel(m *Monitor, root *YAML, p *Problems) {

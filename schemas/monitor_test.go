@@ -65,7 +65,7 @@ func TestParseMonitor(t *testing.T) {
 	if r := m.Retrain; !r.When.Drift || r.When.Performance.Drop != 0.03 || time.Duration(r.When.Schedule) != 168*time.Hour || r.When.Labels != 50000 || r.MinLabels != 5000 {
 		t.Errorf("retrain %+v", r)
 	}
-	want := []string{"$.budget", "$.retrain.when.labels", "$.retrain.when.performance"}
+	want := []string{"$.retrain.when.labels", "$.retrain.when.performance"}
 	if got := m.Unserved(); !slices.Equal(got, want) {
 		t.Errorf("unserved %v, want %v", got, want)
 	}
@@ -133,6 +133,21 @@ func TestParseMonitor_Problem(t *testing.T) {
 	f(head+"features:\n  'a.b': {typ: number}", "m.yaml:4:11: $.features['a.b'].typ: unknown key `typ`; did you mean `type`?")
 	f(head+"features: {x: {type: category, set: []}}", "an empty set would forbid every value")
 	f(head+"slices: [x]", "`x` is not among the features")
+	f(head+"rules: [{severity: mut, reason: r}]", "m.yaml:3:20: $.rules[0].severity: severity `mut` is not known; did you mean `mute`?")
+	f(head+"rules: [{reason: r}]", "does not say what it does")
+	f(head+"rules: [{severity: info}]", "a rule needs a reason")
+	f(head+"rules: [{severity: mute, reason: r}]", "a rule that mutes needs `until`")
+	f(head+"rules: [{severity: info, reason: r, faults: [drif]}]", "fault `drif` is not known; did you mean `drift`?")
+	f(head+"rules: [{severity: info, reason: r, features: [x]}]", "`x` is not among the features")
+	f(head+"rules: [{severity: info, reason: r, slices: [ORD]}]", "write the column and its value, as in origin=ORD")
+	f(head+"rules: [{severity: info, reason: r, above: 1, below: .5}]", "no effect is at least 1 and below 0.5")
+	f(head+"rules: [{severity: info, reason: r, hours: 6-25}]", "is not a time of day")
+	f(head+"rules: [{severity: info, reason: r, until: soon}]", "m.yaml:3:44: $.rules[0].until: expected a date")
+	f(head+"calendar: {holidays: [2026-12-25T08:00:00Z]}", "a holiday is a whole day")
+	f(head+"calendar: {holidays: [2026-02-30]}", "$.calendar.holidays[0]: expected a date")
+	f(head+"calendar: {changes: [{from: 2026-12-02, to: 2026-12-01, reason: r}]}", "over before it begins")
+	f(head+"calendar: {changes: [{from: 2026-12-02, reason: r}]}", "has `from` and `to`")
+	f(head+"calendar: {changes: [{from: 2026-12-01, to: 2026-12-02}]}", "needs a reason")
 	f(head+"slices: [x]\nfeatures: {x: {type: number}}", "cannot be sliced by")
 	f(head+"retrain: {when: {labels: 5}}", "whose task is none")
 	f("model: m\ntopics: t", "m.yaml:2:9: $.topics: expected a list, got text (t); write it as [t]")

@@ -133,6 +133,17 @@ const (
 	FaultVersionWorse      Fault = "version_worse"
 )
 
+// Faults lists every fault in its stable order.
+var Faults = [...]Fault{
+	FaultUnparsable, FaultWrongType, FaultMissingColumn, FaultExtraColumn, FaultOutOfRange,
+	FaultUnexpectedValue, FaultRule, FaultNotFinite, FaultDuplicates, FaultFutureEvents, FaultLateData,
+	FaultSwap, FaultMixedRows, FaultShiftedCols, FaultUnitChange, FaultStuck, FaultDefaultSpike,
+	FaultTruncation, FaultEncoding, FaultPrecisionLoss, FaultClockShift, FaultSkew, FaultNulls,
+	FaultUnseenValues, FaultVolume, FaultNoData, FaultCaptureGap, FaultRetentionGap, FaultDrift,
+	FaultPredictionDrift, FaultScoreDrift, FaultMultivariateDrift, FaultPerformanceDrop, FaultCalibration,
+	FaultLabelGap, FaultLatency, FaultStaleVersion, FaultVersionWorse,
+}
+
 // Severity says who is woken: critical a person now, warning a person in
 // working hours, info nobody.
 type Severity string

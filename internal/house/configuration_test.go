@@ -110,8 +110,8 @@ slices: [y]
 entity: y
 learn: 28d
 depends_on: [n]
-rules: [r]
-calendar: {}
+rules: [{severity: info, features: [x], slices: [y=c], faults: [drift], below: 2, above: .1, hours: "22:00-06:00", reason: r, until: 2026-12-31}]
+calendar: {holidays: [2026-12-25], changes: [{from: 2026-11-27, to: 2026-11-30T12:00:00Z, features: [x], reason: r}]}
 retrain: {when: {drift: true, performance: {metric: auc, drop: .1}, schedule: 4w, labels: 1}, cooldown: 1d, min_labels: 1}
 runbook: https://wiki.example/m
 `, `

@@ -91,6 +91,8 @@ func known(t reflect.Type, enums map[string][]any) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[schemas.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^[+-]?([0-9.]+[dw]|([0-9.]+(ns|us|µs|ms|s|m|h))+|0)$`, Examples: []any{"90s", "10m", "24h", "28d"}}
+	case reflect.TypeFor[schemas.Moment]():
+		return &jsonschema.Schema{Type: "string", Pattern: `^\d{4}-\d\d-\d\d(T.+)?$`, Examples: []any{"2026-12-25", "2026-12-25T08:00:00Z"}}
 	case reflect.TypeFor[time.Time]():
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}
 	case reflect.TypeFor[schemas.Role]():
