@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("exit %d, %s", got.code, got.err)
 	}
 	// What only a warning is said of can be put in force.
-	if got := modelwatch(t, "check", "testdata/check/good.yaml"); got.code != 0 || !strings.Contains(got.out, "\n1 monitor sound: 0 errors, 1 warning, 2 notes\n") {
+	if got := modelwatch(t, "check", "testdata/check/good.yaml"); got.code != 0 || !strings.Contains(got.out, "\n1 monitor sound: 0 errors, 1 warning, 1 note\n") {
 		t.Errorf("%+v", got)
 	}
 	if got := modelwatch(t, "check", t.TempDir()); got.code != 1 || !strings.Contains(got.out, "there is no monitor file") {
