@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -116,6 +117,8 @@ type Evaluator struct {
 	deps   Deps
 	nudge  chan struct{}
 	models map[string]*model
+
+	troubles []error // of single models in the present sweep
 }
 
 // New returns an evaluator; Run starts it.
@@ -162,7 +165,24 @@ func (e *Evaluator) Run(ctx context.Context) error {
 	}
 }
 
+// Settle sweeps until nothing more can be decided of what can be read now. It
+// returns the first trouble, which Run would log and try again. It is for
+// whoever drives time himself, and must not be called while Run runs.
+func (e *Evaluator) Settle(ctx context.Context) error {
+	for {
+		before := e.deps.Stats.Steps.Load() + e.deps.Stats.Lost.Load()
+		err := errors.Join(append([]error{e.sweep(ctx)}, e.troubles...)...)
+		if err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if e.deps.Stats.Steps.Load()+e.deps.Stats.Lost.Load() == before {
+			return nil
+		}
+	}
+}
+
 func (e *Evaluator) sweep(ctx context.Context) error {
+	e.troubles = nil
 	progress, err := e.deps.Signals.Progress(ctx)
 	if err != nil {
 		return fmt.Errorf("reading progress: %w", err)
@@ -200,6 +220,7 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 // read again. An end that was asked for is none.
 func (m *model) failed(ctx context.Context, err error) {
 	m.state = nil
+	m.e.troubles = append(m.e.troubles, fmt.Errorf("evaluating %s: %w", m.Name, err))
 	if ctx.Err() == nil {
 		m.e.deps.Stats.Errors.Add(1)
 		m.e.deps.Log.Error().Err(err).Str("model", m.Name).Msg("evaluating")

@@ -279,7 +279,11 @@ func (m *model) starts(ctx context.Context, part schemas.Part, t int64) ([]int64
 // decide judges what is new and writes it down as one step.
 func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, again []WindowID) error {
 	began := m.e.deps.Now()
-	d := &decision{m: m, state: m.state.clone()}
+	// The state goes on in place, without a copy of all that is remembered.
+	// Until the step is written nobody has it: whatever fails, the journal is
+	// read again.
+	d := &decision{m: m, state: m.state}
+	m.state = nil
 	d.trips(trips)
 	if err := d.windows(ctx, due); err != nil {
 		return err
@@ -297,8 +301,7 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	}
 	if !won {
 		m.e.deps.Stats.Lost.Add(1)
-		m.state = nil // another replica decided this step; go on from there
-		m.e.Nudge()
+		m.e.Nudge() // another replica decided this step; go on from there
 		return nil
 	}
 	m.state, m.step = d.state, step.Step
@@ -316,18 +319,6 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 		m.e.deps.Decided()
 	}
 	return nil
-}
-
-// clone returns a copy of the state that shares nothing with it.
-func (s *state) clone() *state {
-	body, err := json.Marshal(s)
-	if err == nil {
-		out := newState()
-		if err = json.Unmarshal(body, out); err == nil {
-			return out
-		}
-	}
-	panic("evaluate: a state that was read or made here cannot be copied: " + err.Error())
 }
 
 // decision gathers one step.
