@@ -34,6 +34,9 @@ type DeadLetter struct {
 	Size int
 	// Value is cut to MaxDeadLetterValue bytes; its hash is of the whole.
 	Value []byte
+	// Withheld leaves out the value and its hash, by which it could be guessed:
+	// it may hold what is sensitive. Where the record is, is still told.
+	Withheld bool
 }
 
 // DeadLetters writes dead letters to [DeadLetterTopic], at least once: what was
@@ -63,7 +66,10 @@ func NewDeadLetters(c *Client) *DeadLetters {
 func (d *DeadLetters) Put(ctx context.Context, l DeadLetter) error {
 	sum := sha256.Sum256(l.Value)
 	size := max(l.Size, len(l.Value))
-	value := append([]byte(nil), l.Value[:min(len(l.Value), MaxDeadLetterValue)]...)
+	var value []byte
+	if !l.Withheld {
+		value = append(value, l.Value[:min(len(l.Value), MaxDeadLetterValue)]...)
+	}
 	m := kafka.Message{
 		Topic: DeadLetterTopic,
 		Key:   fmt.Appendf(nil, "%s/%d", l.Topic, l.Partition),
@@ -76,7 +82,10 @@ func (d *DeadLetters) Put(ctx context.Context, l DeadLetter) error {
 			{Key: "size", Value: strconv.AppendInt(nil, int64(size), 10)},
 		},
 	}
-	if len(l.Value) > 0 {
+	switch {
+	case l.Withheld:
+		m.Headers = append(m.Headers, kafka.Header{Key: "withheld", Value: []byte("sensitive")})
+	case len(l.Value) > 0:
 		m.Headers = append(m.Headers, kafka.Header{Key: "sha256", Value: hex.AppendEncode(nil, sum[:])})
 	}
 	if l.Last > l.Offset {

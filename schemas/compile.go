@@ -254,6 +254,9 @@ func (s *Spec) addSlices(m *Monitor, b *Baseline) error {
 			case c == nil:
 				bad = true
 				errs = append(errs, fmt.Errorf("slice column %q is neither in the monitor nor in the baseline%s", name, maybe(name, s)))
+			case m.Features[name].Sensitive:
+				bad = true
+				errs = append(errs, fmt.Errorf("slice column %q is sensitive, and the names of slices hold its values; drop the slice, or `sensitive`", name))
 			case c.Type != TypeCategory:
 				bad = true
 				errs = append(errs, fmt.Errorf("slice column %q is a number; slice by a category, or profile again with --category %s", name, name))

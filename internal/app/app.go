@@ -85,6 +85,7 @@ func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
 	}
 	a.outbox = bus.NewOutbox(a.bus, a.store)
 	a.registry = newRegistry(a.store, component(log, "registry"))
+	a.registry.hashKey = []byte(s.HashKey.Reveal())
 	a.group = consumers.NewGroup(a.kafka, nil)
 	a.evaluator = evaluate.New(a.evaluateConfig(), a.evaluateDeps())
 	a.reading = &reading{
@@ -181,7 +182,7 @@ func (a *App) buildWeb() error {
 		return fmt.Errorf("preparing metrics: %w", err)
 	}
 	h := a.settings.HTTP
-	c := web.Config{Listen: h.Listen, Token: h.Token.Reveal()}
+	c := web.Config{Listen: h.Listen, Token: h.Token.Reveal(), Operator: h.OperatorToken.Reveal()}
 	if h.TLS != nil {
 		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
 	}

@@ -90,7 +90,7 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 	source := fetcher.Add(consumers.Position{Topic: p.Topic, ID: p.ID, Partition: p.Partition, Offset: max(p.Committed, 0), LeaderEpoch: -1})
 	return ingest.New(ingest.DefaultConfig(), ingest.Partition{Topic: p.Topic, TopicID: p.ID, Partition: p.Partition}, ingest.Deps{
 		Source: source, Store: ingestStore{r.store}, Decoder: decoder, DeadLetters: r.letters,
-		Specs: r.registry.current, OnlyModel: func() string { return r.registry.onlyModel(p.Topic) },
+		Specs: r.registry.current, Privacy: r.registry.privacy.Load, OnlyModel: func() string { return r.registry.onlyModel(p.Topic) },
 		Bounds: func(ctx context.Context) (b ingest.Bounds, err error) {
 			if b.Start, err = r.client.ListOffset(ctx, p.Topic, p.Partition, consumers.LogStart); err != nil {
 				return b, err

@@ -26,7 +26,9 @@ type registry struct {
 	store *store.Store
 	log   zerolog.Logger
 
-	specs atomic.Pointer[ingest.Specs]
+	specs   atomic.Pointer[ingest.Specs]
+	privacy atomic.Pointer[schemas.Privacy]
+	hashKey []byte // of sensitive values
 
 	mu        sync.Mutex
 	monitors  map[string]*config.Monitor   // by model
@@ -75,6 +77,11 @@ func (r *registry) set(ctx context.Context, monitors map[string]*config.Monitor)
 	}
 	r.mu.Lock()
 	r.monitors = monitors
+	list := make([]*schemas.Monitor, 0, len(monitors))
+	for _, m := range monitors {
+		list = append(list, m.Monitor)
+	}
+	r.privacy.Store(schemas.NewPrivacy(r.hashKey, list)) // before any of their rows is read
 	for _, m := range monitors {
 		if m.Baseline != nil {
 			r.baselines[m.Baseline.Hash] = m.Baseline

@@ -33,6 +33,9 @@ func (s *Settings) check(root *schemas.YAML, p *schemas.Problems) {
 	s.checkClickHouse(note)
 	s.checkNATS(note)
 	s.checkHTTP(note)
+	if n := len(s.HashKey.text); n > 0 && n < minTokenBytes {
+		note(fmt.Sprintf("the key is shorter than %d characters", minTokenBytes), "make one with `openssl rand -hex 32`", given(s.HashKeyFile, "hash_key"))
+	}
 	if s.Monitors == "" {
 		note("no folder of monitors is named", "", "monitors")
 	}
@@ -183,19 +186,30 @@ func (s *Settings) checkHTTP(note noter) {
 	h := &s.HTTP
 	if why := hostPort(h.Listen); why != "" {
 		note(why, "", "http", "listen")
-	} else if !loopback(h.Listen) && h.Token.text == "" && (h.TLS == nil || h.TLS.ClientCA == "") {
+	} else if !loopback(h.Listen) && h.Token.text == "" && h.OperatorToken.text == "" && (h.TLS == nil || h.TLS.ClientCA == "") {
 		note(fmt.Sprintf("%s can be reached from other machines", h.Listen), "set http.token_file, or http.tls with client_ca, or listen on 127.0.0.1", "http", "listen")
 	}
-	if n := len(h.Token.text); n > 0 && n < minTokenBytes {
-		key := "token"
-		if h.TokenFile != "" {
-			key = "token_file"
+	for _, t := range []struct{ text, key string }{
+		{h.Token.text, given(h.TokenFile, "token")}, {h.OperatorToken.text, given(h.OperatorTokenFile, "operator_token")},
+	} {
+		if n := len(t.text); n > 0 && n < minTokenBytes {
+			note(fmt.Sprintf("the token is shorter than %d characters", minTokenBytes), "make one with `openssl rand -hex 32`", "http", t.key)
 		}
-		note(fmt.Sprintf("the token is shorter than %d characters", minTokenBytes), "make one with `openssl rand -hex 32`", "http", key)
+	}
+	if h.OperatorToken.text != "" && h.OperatorToken == h.Token {
+		note("the token of operators is that of readers", "make another with `openssl rand -hex 32`", "http", given(h.OperatorTokenFile, "operator_token"))
 	}
 	if t := h.TLS; t != nil && (t.Cert == "" || t.Key == "") {
 		note("`cert` and `key` are both needed", "", "http", "tls")
 	}
+}
+
+// given is the key that a secret was given by.
+func given(file, key string) string {
+	if file != "" {
+		return key + "_file"
+	}
+	return key
 }
 
 func loopback(addr string) bool {

@@ -98,7 +98,7 @@ func retype(n *schemas.YAML) {
 
 // pathKeys are the keys that hold a path.
 var pathKeys = []string{
-	"monitors", "data", "notify.alertmanager", "http.token_file", "http.tls.cert", "http.tls.key", "http.tls.client_ca",
+	"monitors", "data", "notify.alertmanager", "hash_key_file", "http.token_file", "http.operator_token_file", "http.tls.cert", "http.tls.key", "http.tls.client_ca",
 	"kafka.sasl.password_file", "kafka.tls.ca", "kafka.tls.cert", "kafka.tls.key",
 	"clickhouse.password_file", "clickhouse.tls.ca", "clickhouse.tls.cert", "clickhouse.tls.key",
 	"nats.creds_file", "nats.tls.ca", "nats.tls.cert", "nats.tls.key",
@@ -204,6 +204,8 @@ func (s *Settings) readSecrets(root *schemas.YAML, p *schemas.Problems) {
 	}
 	read(&s.ClickHouse.Password, s.ClickHouse.PasswordFile, "clickhouse", "password_file")
 	read(&s.HTTP.Token, s.HTTP.TokenFile, "http", "token_file")
+	read(&s.HTTP.OperatorToken, s.HTTP.OperatorTokenFile, "http", "operator_token_file")
+	read(&s.HashKey, s.HashKeyFile, "hash_key_file")
 	// The client reads this one again with every connection; here it is only seen to be there.
 	var creds Secret
 	read(&creds, s.NATS.CredsFile, "nats", "creds_file")

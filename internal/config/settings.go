@@ -25,6 +25,10 @@ type Settings struct {
 	HTTP HTTP `yaml:"http"`
 	// How people are told. Accepted and checked; this version does not act on it.
 	Notify Notify `yaml:"notify"`
+	// The key itself that values of sensitive features are hashed by; better in a file of its own.
+	HashKey Secret `yaml:"hash_key"`
+	// File that holds the key; instead of hash_key. Replicas need the same. Without a key such values are left out.
+	HashKeyFile string `yaml:"hash_key_file,scalar"`
 	// Folder in which embedded servers keep their files.
 	Data string `yaml:"data,scalar" jsonschema:"default=data"`
 	// What the program says of itself.
@@ -101,8 +105,12 @@ type HTTP struct {
 	// What readers must show, at least 16 characters; better in a file of its own.
 	Token Secret `yaml:"token"`
 	// File that holds the token; instead of token.
-	TokenFile string     `yaml:"token_file,scalar"`
-	TLS       *ServerTLS `yaml:"tls"`
+	TokenFile string `yaml:"token_file,scalar"`
+	// What must be shown to change anything, at least 16 characters and not the readers' token; it reads too.
+	OperatorToken Secret `yaml:"operator_token"`
+	// File that holds that token; instead of operator_token.
+	OperatorTokenFile string     `yaml:"operator_token_file,scalar"`
+	TLS               *ServerTLS `yaml:"tls"`
 }
 
 // Notify says how people are told: through Alertmanager's parts inside the

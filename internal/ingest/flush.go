@@ -50,6 +50,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 	l.addBlocks()
 	l.partials = l.asm.Partials(l.partials[:0], ext == small)
 	rows := schemas.Rows{Chunk: l.asm.Chunk(), End: l.asm.End(), IDs: l.asm.IDs(), Panes: l.asm.Panes(ext == sealed)}
+	l.hide(rows.Panes)
 	rows.Trips = append(rows.Trips, l.gapTrips...)
 	var changes uint64
 	for _, c := range l.checkers {

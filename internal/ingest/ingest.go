@@ -48,6 +48,7 @@ type Deps struct {
 	Decoder     decode.Decoder
 	DeadLetters DeadLetters
 	Specs       func() *Specs                                 // the present set; another pointer when it has changed
+	Privacy     func() *schemas.Privacy                       // what may not be kept as it is; nil for nothing
 	Bounds      func(context.Context) (Bounds, error)         // of the log now
 	EpochEnd    func(context.Context, int32) (int64, error)   // offset at which the records of a leader epoch end; negative where nobody knows
 	First       func(context.Context, Bounds) (int64, error)  // where to begin a topic never read before

@@ -214,13 +214,18 @@ func (l *Loop) reject(ctx context.Context, model, reason string, fault schemas.F
 	r := &l.record
 	l.deps.Stats.Rejected.Add(1)
 	l.deps.Stats.Reasons.Add(reason, 1)
+	withheld := l.privacy().Withheld(l.part.Topic, model)
 	if spec, part, start := l.asm.Reject(model, reason, fault, part, r.Timestamp); spec != nil {
+		value := schemas.Hidden
+		if !withheld {
+			value = string(r.Value[:min(len(r.Value), 256)])
+		}
 		l.checker(spec).Reject(hard.Reject{
-			Fault: fault, Part: part, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: string(r.Value[:min(len(r.Value), 256)]), Reason: detail,
+			Fault: fault, Part: part, Offset: r.Offset, Time: r.Timestamp, Start: start, Value: value, Reason: detail,
 		})
 	}
 	err := l.deps.DeadLetters.Put(ctx, consumers.DeadLetter{
-		Reason: reason, Model: model, Topic: l.part.Topic, Partition: l.part.Partition, Offset: r.Offset, Value: r.Value,
+		Reason: reason, Model: model, Topic: l.part.Topic, Partition: l.part.Partition, Offset: r.Offset, Value: r.Value, Withheld: withheld,
 	})
 	if err != nil {
 		return fmt.Errorf("keeping the dead letter of %s/%d@%d: %w", l.part.Topic, l.part.Partition, r.Offset, err)
@@ -276,13 +281,19 @@ func (l *Loop) check(r *window.Run) {
 	v.Extra = l.extras
 	v.Value = func(column int, row int32) string {
 		c, at := &b.Columns[r.Layout[column]], row+int32(r.From)
+		value := ""
 		switch c.Kind[at] {
 		case schemas.KindText, schemas.KindBool:
-			return b.String(c.Text[at])
+			value = b.String(c.Text[at])
 		case schemas.KindNumber:
-			return strconv.FormatFloat(c.Num[at], 'g', -1, 64)
+			value = strconv.FormatFloat(c.Num[at], 'g', -1, 64)
+		default:
+			return kindNames[c.Kind[at]] // which is a fault, and no value
 		}
-		return kindNames[c.Kind[at]]
+		if p, sc := l.privacy(), &r.Spec.Spec.Columns[column]; p != nil && sc.Role == schemas.RoleFeature && p.Sensitive(r.Spec.Spec.Model, sc.Name) {
+			return p.Hide(sc.Name, value)
+		}
+		return value
 	}
 	l.checker(r.Spec).Check(&v)
 }

@@ -27,56 +27,104 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// access lets through who may read.
+// access lets through who may read, and who may change.
 type access struct {
-	open  bool // neither token nor client certificates are configured
-	token [sha256.Size]byte
-	set   bool // a token is configured
+	open     bool // neither tokens nor client certificates are configured
+	reader   secret
+	operator secret
 }
 
+// right is what somebody may do.
+type right int
+
+const (
+	mayNothing right = iota
+	mayRead
+	mayChange // and read
+)
+
 func newAccess(cfg Config, token string) access {
-	return access{open: !cfg.guarded(), token: sha256.Sum256([]byte(token)), set: token != ""}
+	return access{open: !cfg.guarded(), reader: newSecret(token), operator: newSecret(cfg.Operator)}
 }
 
 // guard answers 401 in place of next to whoever shows neither a client
-// certificate nor the token, as bearer or, for browsers, as the password of
-// any user. Without both configured it serves only requests that name this
-// machine: a page of another site could else reach us through a name of its
-// own that resolves to 127.0.0.1.
+// certificate nor a token, as bearer or, for browsers, as the password of
+// any user; and 403 to whoever may read and asks for more. Without any of them
+// configured it serves only requests that name this machine: a page of another
+// site could else reach us through a name of its own that resolves to 127.0.0.1.
+// What changes something is refused where a browser sends it for another site.
 func (a access) guard(next http.Handler, refuse func(w http.ResponseWriter, r *http.Request, status int, what, hint string)) http.Handler {
+	sites := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		has := a.rights(r)
 		switch {
-		case a.open && !thisMachine(r.Host):
+		case a.open && has == mayNothing:
 			refuse(w, r, http.StatusForbidden, "This address is served to this machine only.",
 				"Open it as 127.0.0.1 or localhost, or set http.token_file to serve other names.")
-		case a.open || a.certified(r) || a.knows(r):
-			next.ServeHTTP(w, r)
-		default:
+		case has == mayNothing:
 			w.Header().Add("WWW-Authenticate", `Bearer realm="modelwatch"`)
 			w.Header().Add("WWW-Authenticate", `Basic realm="modelwatch", charset="UTF-8"`)
 			refuse(w, r, http.StatusUnauthorized, "A token is needed.",
 				"Send it as Authorization: Bearer, or enter it as the password with any user name.")
+		case has < mayChange && !harmless(r):
+			refuse(w, r, http.StatusForbidden, "You may read here and change nothing.",
+				"Show the token of operators, http.operator_token_file, to change anything.")
+		case !harmless(r) && sites.Check(r) != nil:
+			refuse(w, r, http.StatusForbidden, "This was sent by the page of another site.",
+				"Do it from a page of this address, or with a program.")
+		default:
+			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// harmless says whether a request changes nothing.
+func harmless(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+func (a access) rights(r *http.Request) right {
+	if a.open {
+		if thisMachine(r.Host) {
+			return mayChange
+		}
+		return mayNothing
+	}
+	given, ok := shown(r)
+	sum := sha256.Sum256([]byte(given))
+	// Both are compared whatever the first says, so that the time tells nothing.
+	operates, knows := a.operator.is(sum), a.reader.is(sum)
+	switch {
+	case ok && operates:
+		return mayChange
+	case ok && knows, a.certified(r):
+		return mayRead
+	}
+	return mayNothing
+}
+
+// secret is the sum of a token, so that comparing does not tell its length.
+type secret struct {
+	sum [sha256.Size]byte
+	set bool
+}
+
+func newSecret(token string) secret { return secret{sha256.Sum256([]byte(token)), token != ""} }
+
+// is compares in constant time.
+func (s secret) is(sum [sha256.Size]byte) bool {
+	return subtle.ConstantTimeCompare(sum[:], s.sum[:]) == 1 && s.set
 }
 
 func (a access) certified(r *http.Request) bool {
 	return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
 }
 
-func (a access) knows(r *http.Request) bool {
-	if !a.set {
-		return false
+// shown is the token that a request shows.
+func shown(r *http.Request) (string, bool) {
+	if token, ok := bearer(r); ok {
+		return token, true
 	}
-	given, ok := bearer(r)
-	if !ok {
-		if _, given, ok = r.BasicAuth(); !ok {
-			return false
-		}
-	}
-	// Of sums, so that the time does not tell the length either.
-	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
+	_, token, ok := r.BasicAuth()
+	return token, ok
 }
 
 func bearer(r *http.Request) (string, bool) {

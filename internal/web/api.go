@@ -221,7 +221,7 @@ func (s *Server) apiIncidents(ctx context.Context, r *http.Request) (any, error)
 type incidentAnswer struct {
 	schemas.Incident
 	Transitions []schemas.TransitionRow `json:"transitions"` // latest first
-	Samples     []schemas.ViolationRow  `json:"samples"`     // of bad rows; values of sensitive features are left out
+	Samples     []schemas.ViolationRow  `json:"samples"`     // of bad rows; values of sensitive features are hashed or left out
 }
 
 func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) {
@@ -248,7 +248,7 @@ func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) 
 	}
 	rules := s.monitorOf(in.Model)
 	for _, v := range violations {
-		if rules != nil && rules.Features[v.Feature].Sensitive {
+		if exposed(&v, rules) {
 			v.Value, v.Reason = "", ""
 		}
 		answer.Samples = append(answer.Samples, v)

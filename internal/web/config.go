@@ -25,6 +25,7 @@ type Config struct {
 	Listen    string // host:port
 	Token     string // secret; at least 16 characters
 	TokenFile string // file that holds the token; instead of Token
+	Operator  string // secret that whoever changes anything must show; it reads too
 	TLSCert   string // PEM file of the certificate chain; with TLSKey
 	TLSKey    string // PEM file
 	ClientCA  string // PEM file of the authorities whose client certificates are accepted; with TLSCert
@@ -50,6 +51,12 @@ func (c Config) Validate() error {
 	if c.Token != "" && len(c.Token) < minToken {
 		errs = append(errs, fmt.Errorf("http.token: shorter than %d characters", minToken))
 	}
+	if c.Operator != "" && len(c.Operator) < minToken {
+		errs = append(errs, fmt.Errorf("http.operator_token: shorter than %d characters", minToken))
+	}
+	if c.Operator != "" && c.Operator == c.Token {
+		errs = append(errs, errors.New("http.operator_token: it is that of readers; they may not change anything"))
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("http.tls: cert and key belong together"))
 	}
@@ -60,7 +67,9 @@ func (c Config) Validate() error {
 }
 
 // guarded says whether a reader has to show who he is.
-func (c Config) guarded() bool { return c.Token != "" || c.TokenFile != "" || c.ClientCA != "" }
+func (c Config) guarded() bool {
+	return c.Token != "" || c.TokenFile != "" || c.Operator != "" || c.ClientCA != ""
+}
 
 // loopback says whether a host of a listen address is this machine only. A
 // name is not looked up: what it means may change.

@@ -496,6 +496,12 @@ func chance(p float64) string {
 	return number(p)
 }
 
+// exposed says whether a sample holds a value of a sensitive feature as it was:
+// a row that is older than the word `sensitive`.
+func exposed(v *schemas.ViolationRow, rules *schemas.Monitor) bool {
+	return rules != nil && rules.Features[v.Feature].Sensitive && v.Value != "" && !schemas.IsHidden(v.Value)
+}
+
 // samples are the sampled bad rows. Values of sensitive columns are not shown.
 func samples(violations []schemas.ViolationRow, rules *schemas.Monitor, who reader) []sampleRow {
 	var out []sampleRow
@@ -505,8 +511,11 @@ func samples(violations []schemas.ViolationRow, rules *schemas.Monitor, who read
 			At: who.at(v.Time), Feature: v.Feature, Value: v.Value, Reason: v.Reason,
 			Where: v.Topic + "/" + strconv.Itoa(int(v.Partition)) + "@" + strconv.FormatInt(v.Offset, 10),
 		}
-		if rules != nil && rules.Features[v.Feature].Sensitive {
+		switch {
+		case exposed(v, rules):
 			row.Hidden, row.Value, row.Reason = true, "", ""
+		case v.Value == schemas.Hidden:
+			row.Hidden, row.Value = true, ""
 		}
 		out = append(out, row)
 	}
