@@ -55,6 +55,7 @@ type Deps struct {
 	OnlyModel   func() string                                 // of the topic, whose fault an event is that names none; "" where there are several
 	Commit      func(ctx context.Context, offset int64) error // tells the group; nil for none
 	Wrote       func()                                        // something was stored; nil for nobody cares
+	Until       int64                                         // offset at which the reading ends; 0 for a reading that goes on
 	Now         func() time.Time
 	Stats       *Stats
 	Log         zerolog.Logger

@@ -67,12 +67,15 @@ func New(cfg Config, part Partition, deps Deps) *Loop {
 // go on: specs have changed, or a part of the log cannot be read.
 var errAgain = errors.New("where to read has to be found again")
 
+// errUntil ends a reading that has come to Deps.Until.
+var errUntil = errors.New("the reading has come to its end")
+
 // errRegrown explains a truncation that was found in records.
 var errRegrown = errors.New("records are of a later leader epoch than those that were read there")
 
-// Run reads, checks and stores until ctx ends. What was gathered by then is
+// Run reads, checks and stores until ctx ends, or until Deps.Until. What was gathered by then is
 // stored if the store answers in time; otherwise it is read again from the
-// start of its chunk by whoever comes next. A nil error means ctx ended.
+// start of its chunk by whoever comes next. A nil error means that it ended so.
 func (l *Loop) Run(ctx context.Context) error {
 	for {
 		l.specs = l.deps.Specs()
@@ -82,6 +85,8 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		switch {
 		case errors.Is(err, errAgain):
+		case errors.Is(err, errUntil):
+			return l.flush(ctx, all)
 		case ctx.Err() != nil:
 			return l.stop(ctx)
 		default:
@@ -144,6 +149,10 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 		if r := &l.record; r.Offset < l.known && l.knownEpoch >= 0 && r.LeaderEpoch > l.knownEpoch {
 			return l.truncate(ctx, r.Offset, errRegrown)
 		}
+		if l.ended(l.record.Offset) {
+			l.asm.Skip(l.deps.Until)
+			return errUntil
+		}
 		if err := l.pass(ctx); err != nil {
 			return err
 		}
@@ -160,6 +169,10 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 		return l.trouble(ctx, err)
 	}
 	l.bad = 0
+	if l.ended(f.Offset()) {
+		l.asm.Skip(l.deps.Until)
+		return errUntil
+	}
 	l.asm.Skip(f.Offset())
 	switch {
 	case l.asm.End() != before || f.Offset() < f.LastStable:
@@ -169,6 +182,10 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 	}
 	return nil
 }
+
+// ended says whether all records before Deps.Until have been passed when the
+// next one is at offset or later.
+func (l *Loop) ended(offset int64) bool { return l.deps.Until > 0 && offset >= l.deps.Until }
 
 // count adds what has been passed to the counters, once for each answer: they
 // are shared by all loops, and a record must not wait for that.
