@@ -13,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 )
 
 // ErrNoLeader says that a partition has no leader, or is not known, at the
@@ -41,6 +43,7 @@ func NewClient(cfg Config, stats *Stats, log zerolog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.SessionTimeout, cfg.MetadataEvery = faultpoint.Hasten(cfg.SessionTimeout), faultpoint.Hasten(cfg.MetadataEvery)
 	return &Client{
 		cfg:  cfg,
 		addr: kafka.TCP(cfg.Brokers...),

@@ -14,6 +14,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 )
 
 // ErrStopped is returned by [Source.Fetch] after the [Fetcher] has ended.
@@ -863,7 +865,7 @@ func (c *Client) readPartition(d *decoder, req *fetchRequest, topic string, id T
 			err = &Truncated{Topic: p.source.topic, Partition: p.source.part, Wanted: a.offset, Epoch: epoch, End: end}
 		}
 	})
-	a.marks.at = time.Now()
+	a.marks.at = faultpoint.Now()
 	p.answered, p.err = true, err
 }
 

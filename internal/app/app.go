@@ -22,6 +22,7 @@ import (
 	"github.com/modelwatch/modelwatch/internal/bus"
 	"github.com/modelwatch/modelwatch/internal/config"
 	"github.com/modelwatch/modelwatch/internal/evaluate"
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/internal/ingest"
 	"github.com/modelwatch/modelwatch/internal/store"
 	"github.com/modelwatch/modelwatch/internal/telemetry"
@@ -169,7 +170,7 @@ func (a *App) evaluateDeps() evaluate.Deps {
 	return evaluate.Deps{
 		Windows: judges, Signals: judges, Journal: a.store,
 		Models: a.registry.models, Baseline: a.registry.baseline, Owns: own.owns, Partitions: own.partitions,
-		Decided: a.outbox.Nudge, Now: time.Now, Stats: &a.judges, Log: component(a.log, "evaluate"),
+		Decided: a.outbox.Nudge, Now: faultpoint.Now, Stats: &a.judges, Log: component(a.log, "evaluate"),
 	}
 }
 

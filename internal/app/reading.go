@@ -14,6 +14,7 @@ import (
 	"github.com/modelwatch/modelwatch/consumers"
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/consumers/decode/native"
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/internal/ingest"
 	"github.com/modelwatch/modelwatch/internal/store"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -89,7 +90,7 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 	// Where reading begins is the loop's decision: it seeks before it fetches.
 	source := fetcher.Add(consumers.Position{Topic: p.Topic, ID: p.ID, Partition: p.Partition, Offset: max(p.Committed, 0), LeaderEpoch: -1})
 	return ingest.New(ingest.DefaultConfig(), ingest.Partition{Topic: p.Topic, TopicID: p.ID, Partition: p.Partition}, ingest.Deps{
-		Source: source, Store: ingestStore{r.store}, Decoder: decoder, DeadLetters: r.letters,
+		Source: source, Committed: p.Committed, Store: ingestStore{r.store}, Decoder: decoder, DeadLetters: r.letters,
 		Specs: r.registry.current, Privacy: r.registry.privacy.Load, OnlyModel: func() string { return r.registry.onlyModel(p.Topic) },
 		Bounds: func(ctx context.Context) (b ingest.Bounds, err error) {
 			if b.Start, err = r.client.ListOffset(ctx, p.Topic, p.Partition, consumers.LogStart); err != nil {
@@ -119,7 +120,7 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 		Commit: func(_ context.Context, offset int64) error {
 			return a.Commit(map[consumers.TopicPartition]int64{at: offset})
 		},
-		Wrote: r.wrote, Now: time.Now, Stats: r.stats,
+		Wrote: r.wrote, Now: faultpoint.Now, Stats: r.stats,
 		Log: r.log.With().Str("topic", p.Topic).Int32("partition", p.Partition).Logger(),
 	}), nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -116,10 +117,14 @@ var streams = [...]stream{
 // message whether or not anybody listens; an existing stream keeps what its
 // owner has set, as long as it holds our subjects.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
+	window := 2 * time.Minute
+	if faultpoint.Broken(faultpoint.DedupByTime) {
+		window = time.Second
+	}
 	for _, s := range streams {
 		_, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
 			Name: s.name, Subjects: s.subjects, Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
-			MaxAge: b.cfg.MaxAge, Duplicates: 2 * time.Minute, Replicas: b.cfg.Replicas,
+			MaxAge: b.cfg.MaxAge, Duplicates: window, Replicas: b.cfg.Replicas,
 		})
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return fmt.Errorf("making stream %s: %w", s.name, err)
@@ -154,7 +159,11 @@ func (b *Bus) Publish(ctx context.Context, m schemas.Message) (stored bool, err 
 	for k, v := range m.Headers {
 		msg.Header[k] = []string{v}
 	}
-	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(m.ID), jetstream.WithExpectStream(m.Stream), jetstream.WithExpectLastSequencePerSubject(0))
+	options := []jetstream.PublishOpt{jetstream.WithMsgID(m.ID), jetstream.WithExpectStream(m.Stream)}
+	if !faultpoint.Broken(faultpoint.DedupByTime) {
+		options = append(options, jetstream.WithExpectLastSequencePerSubject(0))
+	}
+	ack, err := b.js.PublishMsg(ctx, msg, options...)
 	var refused *jetstream.APIError
 	if errors.As(err, &refused) {
 		switch refused.ErrorCode {

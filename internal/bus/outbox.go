@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -118,6 +119,7 @@ func (o *Outbox) turn(ctx context.Context, ready *bool) error {
 			if mark := o.journal.MarkSent(ctx, sent); mark != nil {
 				return fmt.Errorf("marking messages as sent: %w", mark)
 			}
+			faultpoint.Reach(faultpoint.Marked)
 		}
 		if err != nil || len(sent) == 0 {
 			return err
@@ -167,6 +169,7 @@ func (o *Outbox) publish(ctx context.Context, messages []schemas.Message) (sent 
 		} else {
 			o.Stats.Already.Add(1)
 		}
+		faultpoint.Reach(faultpoint.Published)
 		sent = append(sent, m.ID)
 	}
 	return sent, errors.Join(errs...)
@@ -187,7 +190,7 @@ func (o *Outbox) refill(ctx context.Context, stream string) error {
 		return nil
 	}
 	if !was.IsZero() {
-		messages, err := o.journal.Resend(ctx, stream, time.Now().Add(-o.bus.cfg.MaxAge))
+		messages, err := o.journal.Resend(ctx, stream, faultpoint.Now().Add(-o.bus.cfg.MaxAge))
 		if err != nil {
 			return fmt.Errorf("reading the messages of stream %s: %w", stream, err)
 		}

@@ -72,7 +72,7 @@ func lintRules(rooms []room) map[string]depguardRule {
 	rules := map[string]depguardRule{
 		"tests-only": {
 			ListMode: mode,
-			Files:    []string{"$all", "!" + here + testOnly + "/**", "!$test"},
+			Files:    []string{"$all", "!" + here + testOnly + "/**", "!" + here + hurting + "/**", "!$test"},
 			Deny:     []depguardRefusal{{lintPattern(testOnly + "/..."), "for tests only"}},
 		},
 	}

@@ -27,6 +27,11 @@ var rooms = []room{
 		pure:      true,
 	},
 	{
+		// Where the campaign of faults hurts the program from inside; nothing without its build tag.
+		path:   "internal/faultpoint",
+		single: true,
+	},
+	{
 		path:      "internal/summary",
 		may:       []string{"schemas/..."},
 		libraries: []string{xxhash},
@@ -64,12 +69,12 @@ var rooms = []room{
 	},
 	{
 		path:      "consumers",
-		may:       []string{"schemas/...", "consumers/decode/..."},
+		may:       []string{"schemas/...", "consumers/decode/...", "internal/faultpoint"},
 		libraries: []string{kafka, "github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},
 	},
 	{
 		path: "internal/ingest",
-		may:  []string{"schemas/...", "internal/summary/...", "internal/window/...", "detectors/hard/...", "consumers/..."},
+		may:  []string{"schemas/...", "internal/summary/...", "internal/window/...", "detectors/hard/...", "consumers/...", "internal/faultpoint"},
 	},
 	{
 		path:  "internal/evaluate",
@@ -78,12 +83,12 @@ var rooms = []room{
 	},
 	{
 		path:      "internal/store",
-		may:       []string{"schemas/...", "internal/summary/..."},
+		may:       []string{"schemas/...", "internal/summary/...", "internal/faultpoint"},
 		libraries: []string{"github.com/ClickHouse/clickhouse-go/v2", "github.com/ClickHouse/ch-go"},
 	},
 	{
 		path:      "internal/bus",
-		may:       []string{"schemas/..."},
+		may:       []string{"schemas/...", "internal/faultpoint"},
 		libraries: []string{"github.com/nats-io/nats.go"},
 	},
 	{
@@ -155,6 +160,12 @@ var rooms = []room{
 		may:       []string{"schemas/...", "internal/embedded/..."},
 		libraries: []string{"*"},
 	},
+	{
+		// The program hurt on real servers, and compared with one that was not.
+		path:      "internal/campaign",
+		may:       []string{"schemas/...", "internal/testkit/...", "internal/faultpoint"},
+		libraries: []string{"*"},
+	},
 	{path: "internal/house"},
 	{
 		// Tests of the built program on real servers; it has no code of its own.
@@ -191,8 +202,12 @@ var impure = []string{
 // clocks lists the functions of package time that read the wall clock or wait on it.
 var clocks = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
 
-// testOnly is imported by tests and by itself.
-const testOnly = "internal/testkit"
+// testOnly is imported by tests, by itself, and by hurting, which is a test that
+// is too long for one.
+const (
+	testOnly = "internal/testkit"
+	hurting  = "internal/campaign"
+)
 
 // folders lists what may stand at the top level of the repository.
 var folders = []string{

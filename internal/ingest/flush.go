@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -99,6 +100,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 		if err := l.deps.Commit(ctx, p.End); err != nil {
 			l.deps.Log.Debug().Err(err).Msg("committing the offset, which is a hint only")
 		}
+		faultpoint.Reach(faultpoint.Commit)
 	}
 	return nil
 }

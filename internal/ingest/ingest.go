@@ -52,6 +52,7 @@ type Deps struct {
 	Bounds      func(context.Context) (Bounds, error)         // of the log now
 	EpochEnd    func(context.Context, int32) (int64, error)   // offset at which the records of a leader epoch end; negative where nobody knows
 	First       func(context.Context, Bounds) (int64, error)  // where to begin a topic never read before
+	Committed   int64                                         // offset that the group has committed, -1 for none; a hint that decides nothing
 	OnlyModel   func() string                                 // of the topic, whose fault an event is that names none; "" where there are several
 	Commit      func(ctx context.Context, offset int64) error // tells the group; nil for none
 	Wrote       func()                                        // something was stored; nil for nobody cares

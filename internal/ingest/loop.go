@@ -10,6 +10,7 @@ import (
 	"github.com/modelwatch/modelwatch/consumers"
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/detectors/hard"
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/internal/summary"
 	"github.com/modelwatch/modelwatch/internal/window"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -60,6 +61,9 @@ type Loop struct {
 
 // New returns the loop of a partition; Run starts it.
 func New(cfg Config, part Partition, deps Deps) *Loop {
+	if faultpoint.Broken(faultpoint.EpochFixed) {
+		part.TopicID = [16]byte{}
+	}
 	return &Loop{cfg: cfg, deps: deps, part: part}
 }
 
@@ -123,6 +127,7 @@ func (l *Loop) follow(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil:
+			faultpoint.Reach(faultpoint.Fetch)
 			if err := l.take(ctx, f); err != nil {
 				return err
 			}
@@ -206,7 +211,9 @@ func (l *Loop) pass(ctx context.Context) error {
 	l.asm.Observe(r.Offset, r.Timestamp)
 	l.records++
 	l.event = decode.Record{Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
-	if j := l.deps.Decoder.Decode(&l.event, &l.blocks); j.Reason != decode.OK {
+	j := l.deps.Decoder.Decode(&l.event, &l.blocks)
+	faultpoint.Reach(faultpoint.Decode)
+	if j.Reason != decode.OK {
 		model := string(j.Model)
 		if model == "" && j.Reason.Fault() != "" {
 			model = l.deps.OnlyModel()
@@ -261,6 +268,7 @@ func (l *Loop) add(b *schemas.Block) {
 		return
 	}
 	l.asm.Add(b, l.check)
+	faultpoint.Reach(faultpoint.WindowAdd)
 	b.Reset()
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/internal/window"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -36,6 +37,14 @@ func (l *Loop) resume(ctx context.Context) error {
 		return l.flush(ctx, small)
 	}
 	last := *known.Last
+	if l.deps.Committed >= 0 && l.deps.Committed > last.End {
+		l.deps.Log.Warn().Int64("committed", l.deps.Committed).Int64("stored", last.End).Msg("the committed offset was moved, which decides nothing")
+	}
+	if faultpoint.Broken(faultpoint.CommitDecides) && l.deps.Committed >= 0 {
+		chunk.Start, chunk.Epoch = l.deps.Committed, last.Epoch
+		l.start(window.Start{Chunk: chunk, Previous: -1, Clock: last.Clock, Marks: last.Marks}, [2]int64{}, log)
+		return nil
+	}
 	if end := l.intact(ctx, last, log); end < last.End {
 		l.floor = 0
 		l.deps.Log.Error().Int64("stored", last.End).Int64("end", end).Msg("the log was truncated; counting on under a new epoch")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -220,6 +221,7 @@ func (s *Store) Append(ctx context.Context, step schemas.Step) (won bool, err er
 		if err != nil {
 			return false, err
 		}
+		faultpoint.Reach(faultpoint.Journal)
 	}
 	err = s.read(ctx, what, `SELECT writer = {writer:String} AND hash = {hash:UInt64} FROM journal
 		WHERE model = {model:String} AND step = {step:UInt64} AND kind = 'step' ORDER BY at, writer LIMIT 1`,

@@ -15,6 +15,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -90,6 +91,9 @@ func withoutComments(statement string) string {
 }
 
 func engine(cluster, name string, args []string) string {
+	if faultpoint.Broken(faultpoint.VersionIgnored) && name == "ReplacingMergeTree" {
+		args = nil
+	}
 	if cluster == "" {
 		return name + "(" + strings.Join(args, ", ") + ")"
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -77,6 +78,9 @@ func scanMessage(row driver.Rows, more ...any) (schemas.Message, error) {
 
 // MarkSent notes that the bus has taken these messages, by their ids.
 func (s *Store) MarkSent(ctx context.Context, ids []string) error {
+	if faultpoint.Broken(faultpoint.OutboxUnmarked) {
+		return nil
+	}
 	rows := columns{{"id", (*list[string])(&ids)}}
 	return s.forever(ctx, "marking messages as sent", func(ctx context.Context) error { return s.insert(ctx, "sent", rows) })
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
 	"github.com/modelwatch/modelwatch/internal/summary"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -267,6 +268,19 @@ func (b *buffers) reset() {
 
 // commit makes all rows durable, then the progress that speaks of them.
 func (s *Store) commit(ctx context.Context, b *buffers) error {
+	if faultpoint.Broken(faultpoint.ProgressFirst) {
+		if err := s.commitProgress(ctx, b); err != nil {
+			return err
+		}
+		return s.commitRows(ctx, b)
+	}
+	if err := s.commitRows(ctx, b); err != nil {
+		return err
+	}
+	return s.commitProgress(ctx, b)
+}
+
+func (s *Store) commitRows(ctx context.Context, b *buffers) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, t := range []struct {
 		table string
@@ -289,7 +303,8 @@ func (s *Store) commit(ctx context.Context, b *buffers) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return s.commitProgress(ctx, b)
+	faultpoint.Reach(faultpoint.Partials)
+	return nil
 }
 
 func (s *Store) commitProgress(ctx context.Context, b *buffers) error {
@@ -311,6 +326,7 @@ func (s *Store) commitProgress(ctx context.Context, b *buffers) error {
 			return err
 		}
 	}
+	faultpoint.Reach(faultpoint.Progress)
 	return nil
 }
 
