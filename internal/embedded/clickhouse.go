@@ -53,9 +53,17 @@ type ClickHouseConfig struct {
 	// MaxMemory in bytes is what the engine may use in all before a query is
 	// refused; 0: DefaultClickHouseMemory. One query may use three quarters.
 	MaxMemory int64
+	// Users are those besides default, who may do everything but manage users.
+	Users []ClickHouseUser
 	// Progress is called each second while the engine is fetched; nil: never.
 	Progress func(Progress)
 	Logger   zerolog.Logger
+}
+
+// ClickHouseUser is a user with rights of its own.
+type ClickHouseUser struct {
+	Name, Password string
+	Grants         []string // as in GRANT SELECT ON db.*
 }
 
 // ClickHouse is a running ClickHouse in a child process.
@@ -286,6 +294,7 @@ type places struct {
 	Dir, Data, Config, Users  string
 	TCPPort, HTTPPort         int
 	MaxMemory, MaxQueryMemory int64
+	Others                    []ClickHouseUser
 }
 
 // settle makes paths absolute and draws the engine's own ports.
@@ -304,6 +313,7 @@ func settle(cfg ClickHouseConfig) (places, error) {
 		Config:    filepath.Join(dir, "config.xml"),
 		Users:     filepath.Join(dir, "users.xml"),
 		MaxMemory: memory, MaxQueryMemory: memory / 4 * 3,
+		Others: cfg.Users,
 	}
 	if p.TCPPort, err = freePort(); err != nil {
 		return places{}, err
@@ -394,7 +404,13 @@ var usersForm = form(`<clickhouse>
     <networks><ip>127.0.0.1</ip></networks>
     <profile>default</profile>
     <quota>default</quota>
-  </default></users>
+  </default>{{range .Others}}<{{x .Name}}>
+    <password>{{x .Password}}</password>
+    <networks><ip>127.0.0.1</ip></networks>
+    <profile>default</profile>
+    <quota>default</quota>
+    <grants>{{range .Grants}}<query>{{x .}}</query>{{end}}</grants>
+  </{{x .Name}}>{{end}}</users>
   <quotas><default></default></quotas>
 </clickhouse>
 `)

@@ -29,6 +29,7 @@ type ClickHouseServer struct {
 	HTTPAddr string
 
 	dir    string
+	users  []embedded.ClickHouseUser
 	engine *embedded.ClickHouse
 }
 
@@ -59,10 +60,11 @@ func (s *Servers) startClickHouse(ctx context.Context) (*ClickHouseServer, error
 }
 
 // NewClickHouse starts a ClickHouse of this test alone, ended with the test.
-func NewClickHouse(tb testing.TB) *ClickHouseServer {
+// The users given are there besides default.
+func NewClickHouse(tb testing.TB, users ...embedded.ClickHouseUser) *ClickHouseServer {
 	tb.Helper()
 	private(tb)
-	c := &ClickHouseServer{dir: tb.TempDir()}
+	c := &ClickHouseServer{dir: tb.TempDir(), users: users}
 	c.Start(tb)
 	tb.Cleanup(func() { c.Stop(tb) })
 	return c
@@ -158,7 +160,7 @@ func (c *ClickHouseServer) start(ctx context.Context) error {
 		}
 	}
 	engine, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{
-		Dir: c.dir, TCPPort: tcp, HTTPPort: web, Logger: zerolog.Nop(),
+		Dir: c.dir, TCPPort: tcp, HTTPPort: web, Users: c.users, Logger: zerolog.Nop(),
 		Progress: func(p embedded.Progress) { fmt.Fprintln(os.Stderr, p) },
 	})
 	if err != nil {
