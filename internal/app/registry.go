@@ -12,7 +12,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/modelwatch/modelwatch/alerting/retrain"
 	"github.com/modelwatch/modelwatch/internal/config"
 	"github.com/modelwatch/modelwatch/internal/evaluate"
 	"github.com/modelwatch/modelwatch/internal/ingest"
@@ -263,13 +262,7 @@ func (r *registry) models() []evaluate.Model {
 	monitors := r.snapshot()
 	var out []evaluate.Model
 	for _, name := range slices.Sorted(maps.Keys(monitors)) {
-		m := evaluate.Model{Name: name, Topics: monitors[name].Topics, Runbook: monitors[name].Runbook, Retrain: retrainPolicy(monitors[name].Monitor)}
-		for _, rec := range specs.Records {
-			if rec.Spec.Model == name {
-				m.Specs = append(m.Specs, rec)
-			}
-		}
-		out = append(out, m)
+		out = append(out, evaluate.ModelOf(monitors[name].Monitor, specs.Records))
 	}
 	return out
 }
@@ -282,16 +275,4 @@ func (r *registry) list() []*schemas.Monitor {
 		out = append(out, monitors[name].Monitor)
 	}
 	return out
-}
-
-// retrainPolicy is what a monitor says of retraining. Drift counts when it
-// has lasted for three windows.
-func retrainPolicy(m *schemas.Monitor) retrain.Policy {
-	if m.Retrain == nil {
-		return retrain.Policy{}
-	}
-	return retrain.Policy{
-		Drift: m.Retrain.When.Drift, Lasting: 3 * time.Duration(m.Window), Schedule: time.Duration(m.Retrain.When.Schedule),
-		Cooldown: time.Duration(m.Retrain.Cooldown), MinLabels: uint64(max(0, m.Retrain.MinLabels)),
-	}
 }
