@@ -40,7 +40,9 @@ func (p *program) alerts() *cobra.Command {
 		Use:   "alerts",
 		Short: "List incidents of the running service",
 		Long: `alerts asks the running service for its incidents: those that fire now, or all.
-With --follow it stays and prints each change as it comes, until Ctrl-C.`,
+With --follow it stays and prints each change as it comes, until Ctrl-C.
+alerts mark says whether one was worth being told; the budget counts what is
+marked false, and what nobody has marked.`,
 		Example: `  modelwatch alerts
   modelwatch alerts --state all --model flight-delay
   modelwatch alerts --follow --json | jq .title
@@ -80,6 +82,7 @@ With --follow it stays and prints each change as it comes, until Ctrl-C.`,
 		}
 		return p.list(cmd.Context(), s, f, asJSON)
 	}
+	cmd.AddCommand(p.mark())
 	return cmd
 }
 

@@ -79,7 +79,20 @@ func (s *service) get(ctx context.Context, path string, query url.Values, into a
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	return s.ask(ctx, http.MethodGet, address, nil, into)
+}
+
+// post sends a value to the API and reads the answer into another.
+func (s *service) post(ctx context.Context, path string, value, into any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", s.url, err)
+	}
+	return s.ask(ctx, http.MethodPost, s.url+path, body, into)
+}
+
+func (s *service) ask(ctx context.Context, method, address string, question []byte, into any) error {
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(question))
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", s.url, err)
 	}
@@ -103,7 +116,7 @@ func (s *service) get(ctx context.Context, path string, query url.Values, into a
 	if len(body) > maxAnswer {
 		return fmt.Errorf("reading the answer of %s: it has more than %d MiB", s.url, maxAnswer>>20)
 	}
-	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
+	if answer.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("asking %s: it wants a token; give its file with --token-file, or set MODELWATCH_TOKEN", s.url)
 	}
 	if answer.StatusCode != http.StatusOK {

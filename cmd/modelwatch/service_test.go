@@ -27,6 +27,7 @@ type written struct {
 	incidents   []schemas.Incident
 	transitions []schemas.TransitionRow
 	violations  []schemas.ViolationRow
+	marks       []schemas.IncidentMark
 }
 
 func (w *written) Models(context.Context) ([]schemas.ModelOverview, error) { return w.models, nil }
@@ -66,6 +67,19 @@ func (w *written) Verdicts(context.Context, schemas.VerdictFilter) ([]schemas.Ve
 
 func (w *written) Violations(context.Context, schemas.ViolationFilter) ([]schemas.ViolationRow, error) {
 	return w.violations, nil
+}
+
+func (w *written) Budget(context.Context, string, int) ([]schemas.BudgetRow, error) {
+	return nil, nil
+}
+
+func (w *written) Marks(context.Context, string) ([]schemas.IncidentMark, error) {
+	return w.marks, nil
+}
+
+func (w *written) Mark(_ context.Context, m schemas.IncidentMark) error {
+	w.marks = append(w.marks, m)
+	return nil
 }
 
 const nulls = "flight-delay-20260101T0905-7c1e"
@@ -110,7 +124,7 @@ func airport() *written {
 // pages serves the store as the service does, and returns the address.
 func pages(t *testing.T, w *written, token string) string {
 	t.Helper()
-	server, err := web.New(web.Config{Listen: "127.0.0.1:0", Token: token}, web.Deps{Store: w, Log: zerolog.Nop()})
+	server, err := web.New(web.Config{Listen: "127.0.0.1:0", Token: token}, web.Deps{Store: w, Mark: w.Mark, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +173,30 @@ func TestAlerts_AnEmptyListSaysWhatWasNotJudged(t *testing.T) {
 	w.incidents = nil
 	got := modelwatch(t, "alerts", "--url", pages(t, w, ""))
 	if got.code != 0 || got.out != "" || !strings.HasPrefix(got.err, "Nothing is firing.\n") || !strings.Contains(got.err, "flight-delay is not judged") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAlertsMark(t *testing.T) {
+	w := airport()
+	url := pages(t, w, "")
+	s := setup{env: []string{"MODELWATCH_URL=" + url, "USER=ann"}}
+	got := s.modelwatch(t, "alerts", "mark", nulls, "false", "--note", "a storm")
+	if got.code != 0 || got.err != "" || got.out != nulls+" is marked false.\n" {
+		t.Errorf("%+v", got)
+	}
+	var m schemas.IncidentMark
+	object(t, s.modelwatch(t, "alerts", "mark", nulls, "true", "--by", "ben", "--json"), &m)
+	if len(w.marks) != 2 || w.marks[0].By != "ann" || w.marks[0].Note != "a storm" || w.marks[0].Verdict != schemas.MarkFalse || w.marks[1] != m || m.By != "ben" {
+		t.Errorf("kept %+v, printed %+v", w.marks, m)
+	}
+	if got := s.modelwatch(t, "alerts", "mark", nulls, "maybe"); got.code != 2 || !strings.Contains(got.err, "neither true nor false") {
+		t.Errorf("%+v", got)
+	}
+	if got := s.modelwatch(t, "alerts", "mark", "absent", "true"); got.code != 1 || !strings.Contains(got.err, "marking absent") {
+		t.Errorf("%+v", got)
+	}
+	if got := s.modelwatch(t, "alerts", "mark", nulls); got.code != 2 {
 		t.Errorf("%+v", got)
 	}
 }

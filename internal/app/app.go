@@ -188,7 +188,7 @@ func (a *App) buildWeb() error {
 		c.TLSCert, c.TLSKey, c.ClientCA = h.TLS.Cert, h.TLS.Key, h.TLS.ClientCA
 	}
 	a.web, err = web.New(c, web.Deps{
-		Store: a.store.Views(), Monitors: a.registry.list, Ready: a.Ready, Lag: a.Lag, Metrics: metrics.Handler(), Version: a.version, Log: a.log,
+		Store: a.store.Views(), Mark: a.store.Mark, Monitors: a.registry.list, Ready: a.Ready, Lag: a.Lag, Metrics: metrics.Handler(), Version: a.version, Log: a.log,
 	})
 	return err
 }

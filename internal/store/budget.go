@@ -22,9 +22,9 @@ func (s *Store) Mark(ctx context.Context, m schemas.IncidentMark) error {
 }
 
 // Marks returns the last mark of each incident of a model, by time and incident.
-func (s *Store) Marks(ctx context.Context, model string) ([]schemas.IncidentMark, error) {
+func (v Views) Marks(ctx context.Context, model string) ([]schemas.IncidentMark, error) {
 	var out []schemas.IncidentMark
-	err := s.read(ctx, "reading marks", `SELECT incident, argMax(verdict, at), argMax(by, at), argMax(note, at), toUnixTimestamp64Milli(max(at)) AS time
+	err := v.s.read(ctx, "reading marks", `SELECT incident, argMax(verdict, at), argMax(by, at), argMax(note, at), toUnixTimestamp64Milli(max(at)) AS time
 		FROM incident_marks WHERE model = {model:String} GROUP BY incident ORDER BY time, incident`, bound{"model": model},
 		func() { out = nil },
 		func(row driver.Rows) error {

@@ -80,7 +80,7 @@ func TestBudgetView(t *testing.T) {
 			t.Errorf("row %d is %+v, want %+v", i, got[i], want[i])
 		}
 	}
-	marks, err := s.Marks(ctx, model)
+	marks, err := s.Views().Marks(ctx, model)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -222,6 +222,7 @@ type incidentAnswer struct {
 	schemas.Incident
 	Transitions []schemas.TransitionRow `json:"transitions"` // latest first
 	Samples     []schemas.ViolationRow  `json:"samples"`     // of bad rows; values of sensitive features are hashed or left out
+	Mark        *schemas.IncidentMark   `json:"mark,omitempty"`
 }
 
 func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) {
@@ -244,6 +245,9 @@ func (s *Server) apiIncident(ctx context.Context, r *http.Request) (any, error) 
 	answer.Transitions = append(answer.Transitions, transitions...)
 	violations, err := s.deps.Store.Violations(ctx, samplesOf(&in))
 	if err != nil {
+		return nil, err
+	}
+	if answer.Mark, err = s.markOf(ctx, &in); err != nil {
 		return nil, err
 	}
 	rules := s.monitorOf(in.Model)

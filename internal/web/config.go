@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -127,11 +128,12 @@ func (c Config) tls() (*tls.Config, error) {
 // from any goroutine; a nil one is an empty answer.
 type Deps struct {
 	Store    Store
-	Monitors func() []*schemas.Monitor // in force; they give owner, runbook and models that no row has come of
-	Ready    func() map[string]error   // each check by name, nil where it passes
-	Lag      func() map[string]int64   // records that are in Kafka and not yet read, by topic/partition
-	Metrics  http.Handler              // of /metrics
-	Now      func() time.Time          // the wall clock; nil is time.Now
-	Version  string                    // of the program
+	Mark     func(ctx context.Context, m schemas.IncidentMark) error // keeps what somebody says of an incident
+	Monitors func() []*schemas.Monitor                               // in force; they give owner, runbook and models that no row has come of
+	Ready    func() map[string]error                                 // each check by name, nil where it passes
+	Lag      func() map[string]int64                                 // records that are in Kafka and not yet read, by topic/partition
+	Metrics  http.Handler                                            // of /metrics
+	Now      func() time.Time                                        // the wall clock; nil is time.Now
+	Version  string                                                  // of the program
 	Log      zerolog.Logger
 }

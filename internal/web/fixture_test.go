@@ -30,6 +30,8 @@ type contents struct {
 	verdicts    []schemas.Verdict
 	violations  []schemas.ViolationRow
 	progress    []schemas.ProgressRow
+	budget      []schemas.BudgetRow
+	marks       []schemas.IncidentMark
 	away        map[string]bool // methods that fail
 	asked       []schemas.WindowFilter
 }
@@ -67,6 +69,32 @@ func (c *contents) Incident(_ context.Context, id string) (schemas.Incident, boo
 		return schemas.Incident{}, false, err
 	}
 	return c.incidents[i], true, nil
+}
+
+func (c *contents) Budget(_ context.Context, model string, limit int) (out []schemas.BudgetRow, err error) {
+	for _, r := range c.budget {
+		if (model == "" || r.Model == model) && len(out) < limit {
+			out = append(out, r)
+		}
+	}
+	return out, c.fails("Budget")
+}
+
+func (c *contents) Marks(_ context.Context, model string) (out []schemas.IncidentMark, err error) {
+	for _, m := range c.marks {
+		if m.Model == model {
+			out = append(out, m)
+		}
+	}
+	return out, c.fails("Marks")
+}
+
+func (c *contents) Mark(_ context.Context, m schemas.IncidentMark) error {
+	if err := c.fails("Mark"); err != nil {
+		return err
+	}
+	c.marks = append(c.marks, m)
+	return nil
 }
 
 func (c *contents) Transitions(_ context.Context, f schemas.TransitionFilter) (out []schemas.TransitionRow, err error) {
@@ -138,6 +166,13 @@ const swapID = "flight-delay-20261120T1205-7c1e"
 // and two that are healthy, one of them only in part.
 func airport() *contents {
 	c := &contents{}
+	for back := range 2 {
+		period := time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC).AddDate(0, 0, -30*back)
+		c.budget = append(c.budget,
+			schemas.BudgetRow{Model: "flight-delay", Severity: schemas.SeverityCritical, PeriodStart: period, Stated: .25, Sent: uint64(1 + back), MarkedTrue: 1, MarkedFalse: uint64(back)},
+			schemas.BudgetRow{Model: "flight-delay", Severity: schemas.SeverityWarning, PeriodStart: period, Stated: 4})
+	}
+	c.marks = []schemas.IncidentMark{{Incident: swapID, Model: "flight-delay", Verdict: schemas.MarkTrue, By: "ann", At: now.Add(-time.Minute), Note: "the feed <was> wrong"}}
 	onset := time.Date(2026, 11, 20, 12, 5, 11, 0, time.UTC)
 	swap := schemas.Incident{
 		Incident: swapID, Model: "flight-delay", Version: "v3", Severity: schemas.SeverityCritical, State: schemas.IncidentFiring,
@@ -240,14 +275,14 @@ func airport() *contents {
 
 func monitors() []*schemas.Monitor {
 	return []*schemas.Monitor{
-		{Model: "flight-delay", Owner: "travel-ml", Topics: []string{"flights.features"}, Window: schemas.Duration(time.Hour), Runbook: "https://runbooks.example/swap", Features: map[string]schemas.Feature{"secret": {Sensitive: true}}},
+		{Model: "flight-delay", Owner: "travel-ml", Topics: []string{"flights.features"}, Window: schemas.Duration(time.Hour), Budget: schemas.DefaultMonitor().Budget, Runbook: "https://runbooks.example/swap", Features: map[string]schemas.Feature{"secret": {Sensitive: true}}},
 		{Model: "turnaround", Owner: "airport-ops", Topics: []string{"ops.turn", "ops.labels"}},
 	}
 }
 
 func deps(c *contents) web.Deps {
 	return web.Deps{
-		Store: c, Monitors: monitors, Now: func() time.Time { return now }, Version: "1.0.0", Log: zerolog.Nop(),
+		Store: c, Mark: c.Mark, Monitors: monitors, Now: func() time.Time { return now }, Version: "1.0.0", Log: zerolog.Nop(),
 		Ready: func() map[string]error { return map[string]error{"kafka": nil, "store": nil} },
 	}
 }

@@ -35,6 +35,7 @@ type incidentPage struct {
 	Does     string
 	Found    moment
 	Lead     string
+	Marked   string // what somebody has said of it; "" for nothing
 	RunnerUp string
 	Facts    []pair
 	Runbook  string // an http or https address
@@ -93,6 +94,7 @@ func (s *Server) incident(ctx context.Context, r *http.Request, who reader) (vie
 		windows     []schemas.WindowRow
 		verdicts    []schemas.Verdict
 		violations  []schemas.ViolationRow
+		mark        *schemas.IncidentMark
 		rs          reads
 	)
 	stored := s.deps.Store
@@ -104,6 +106,7 @@ func (s *Server) incident(ctx context.Context, r *http.Request, who reader) (vie
 	read(&rs, "windows", &windows, func() ([]schemas.WindowRow, error) { return stored.Windows(ctx, wf) })
 	read(&rs, "verdicts", &verdicts, func() ([]schemas.Verdict, error) { return stored.Verdicts(ctx, vf) })
 	read(&rs, "sample rows", &violations, func() ([]schemas.ViolationRow, error) { return stored.Violations(ctx, samplesOf(&in)) })
+	read(&rs, "mark", &mark, func() (*schemas.IncidentMark, error) { return s.markOf(ctx, &in) })
 	troubles := rs.troubles()
 	for _, part := range troubles {
 		s.log.Warn().Err(rs.failed[part]).Str("part", part).Str("incident", in.Incident).Msg("reading for a page")
@@ -123,7 +126,8 @@ func (s *Server) incident(ctx context.Context, r *http.Request, who reader) (vie
 	}
 	page.Facts = facts(&in)
 	page.Advice = advice(in.Fault)
-	page.Command = "modelwatch explain " + shellWord(in.Incident)
+	page.Command = "modelwatch explain " + shellWord(in.Incident) + "\nmodelwatch alerts mark " + shellWord(in.Incident) + " true   # or false"
+	page.Marked = marked(mark, who)
 	if rules != nil {
 		page.Owner, page.Runbook = rules.Owner, webAddress(rules.Runbook)
 	}

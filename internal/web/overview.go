@@ -23,17 +23,19 @@ const (
 
 // overview is the content of the page of all models.
 type overview struct {
-	Headline string
-	Worst    *standing // what the headline is about; nil when all are healthy
-	Rest     string
-	Models   []modelRow
-	More     int // models that are not listed
-	Undrawn  int // listed models without a drawing
-	Feed     []feedRow
-	FeedNote string
-	Monitor  []pair
-	Checks   []check
-	Troubles []string // parts that could not be read
+	Headline   string
+	Worst      *standing // what the headline is about; nil when all are healthy
+	Rest       string
+	Models     []modelRow
+	More       int // models that are not listed
+	Undrawn    int // listed models without a drawing
+	Feed       []feedRow
+	FeedNote   string
+	Monitor    []pair
+	Checks     []check
+	Troubles   []string // parts that could not be read
+	Budget     []budgetRow
+	BudgetMore int // models that are not listed
 }
 
 type modelRow struct {
@@ -112,6 +114,7 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 		open        []schemas.Incident
 		progress    []schemas.ProgressRow
 		transitions []schemas.TransitionRow
+		budget      []schemas.BudgetRow
 		rs          reads
 	)
 	stored := s.deps.Store
@@ -123,6 +126,7 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 	read(&rs, "transitions", &transitions, func() ([]schemas.TransitionRow, error) {
 		return stored.Transitions(ctx, schemas.TransitionFilter{Limit: 10 * overviewTransitions})
 	})
+	read(&rs, "budget", &budget, func() ([]schemas.BudgetRow, error) { return stored.Budget(ctx, "", budgetPeriods) })
 	troubles := rs.troubles()
 	for _, part := range []string{"models", "incidents"} { // without both no state can be told
 		if err := rs.failed[part]; err != nil {
@@ -150,6 +154,7 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 	page.Feed = feed(transitions, latest.Add(-day), who)
 	page.FeedNote = "Event time, up to " + who.at(latest).Text + "."
 	page.Monitor = monitorRows(progress, who)
+	page.Budget, page.BudgetMore = budgetRows(budget, s.monitors(), who)
 	return view{
 		template: "overview", title: page.Headline, here: "/", content: page,
 		tally: &t, progress: reading(progress),

@@ -160,6 +160,8 @@ func (s *Server) handler() http.Handler {
 	guarded.HandleFunc("GET /api/v1/windows", s.api(s.apiWindows))
 	guarded.HandleFunc("GET /api/v1/incidents", s.api(s.apiIncidents))
 	guarded.HandleFunc("GET /api/v1/incidents/{incident}", s.api(s.apiIncident))
+	guarded.HandleFunc("POST /api/v1/incidents/{incident}/mark", s.api(s.apiMark))
+	guarded.HandleFunc("GET /api/v1/budget", s.api(s.apiBudget))
 	if s.deps.Metrics != nil {
 		guarded.Handle("GET /metrics", s.deps.Metrics)
 	}

@@ -13,6 +13,7 @@ type Store interface {
 	Models
 	Incidents
 	Series
+	Ledger
 }
 
 // Models reads what the overview shows of all models.
@@ -36,4 +37,12 @@ type Series interface {
 	Windows(ctx context.Context, f schemas.WindowFilter) ([]schemas.WindowRow, error)
 	Verdicts(ctx context.Context, f schemas.VerdictFilter) ([]schemas.Verdict, error)
 	Violations(ctx context.Context, f schemas.ViolationFilter) ([]schemas.ViolationRow, error)
+}
+
+// Ledger reads what was stated beside what was sent.
+type Ledger interface {
+	// Budget returns the periods of a model, "" for all, the latest first.
+	Budget(ctx context.Context, model string, limit int) ([]schemas.BudgetRow, error)
+	// Marks returns the last mark of each incident of a model.
+	Marks(ctx context.Context, model string) ([]schemas.IncidentMark, error)
 }
