@@ -146,6 +146,12 @@ var rooms = []room{
 		libraries: []string{"*"},
 	},
 	{
+		// How well it detects: worlds made from a seed, judged by the service's own rules.
+		path:      "internal/bench/detection",
+		may:       []string{"schemas/...", "internal/summary/...", "detectors/...", "alerting"},
+		libraries: []string{"gonum.org/v1/gonum", "github.com/parquet-go/parquet-go"},
+	},
+	{
 		// The application, and the package a command drives; never logic.
 		path: "cmd/modelwatch",
 		may: []string{
