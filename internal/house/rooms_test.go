@@ -130,6 +130,13 @@ var rooms = []room{
 		may:  []string{"schemas/...", "consumers/...", "internal/config/..."},
 	},
 	{
+		// The service's own reading, with another store behind it.
+		path: "internal/replay",
+		may: []string{
+			"schemas/...", "internal/summary/...", "internal/window/...", "consumers/...", "internal/ingest/...", "internal/store/...",
+		},
+	},
+	{
 		path:      "internal/app",
 		may:       []string{"..."},
 		libraries: []string{"*"},
@@ -156,7 +163,7 @@ var rooms = []room{
 		path: "cmd/modelwatch",
 		may: []string{
 			"schemas/...", "detectors/drift/...", "internal/app/...", "internal/bench/...", "internal/config/...", "internal/demo/...",
-			"internal/embedded/...", "internal/preflight/...", "internal/profile/...", "internal/telemetry/...",
+			"internal/embedded/...", "internal/preflight/...", "internal/profile/...", "internal/replay/...", "internal/telemetry/...",
 		},
 		libraries: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 	},

@@ -22,6 +22,9 @@ import (
 // ErrNewer is returned by Migrate for a database that a newer program has migrated.
 var ErrNewer = errors.New("the database is newer than this program")
 
+// ErrOlder is returned by Attach for a database that lacks migrations.
+var ErrOlder = errors.New("the database is older than this program")
+
 // ErrChanged is returned by Migrate when a recorded migration differs from the program's.
 var ErrChanged = errors.New("a migration was changed after it was applied")
 
