@@ -107,7 +107,6 @@ func extra(line, database string, cluster bool) []string {
 	return out
 }
 
-
 // rightsOf splits a list of rights, of which some name columns: SELECT(a, b), INSERT.
 func rightsOf(list string) []string {
 	var out []string
