@@ -9,6 +9,7 @@ ARGS ?=
 PKGS ?= ./...
 TESTFLAGS ?=
 FUZZTIME ?= 10s
+BENCH ?= ingest
 
 # The tools have a module of their own, so that go.mod names only what the program needs.
 TOOL := go tool -modfile=.ci/tools/go.mod
@@ -49,9 +50,14 @@ VULNLOG ?= /dev/null
 vuln: ## look for known vulnerabilities in what the program calls (needs https://vuln.go.dev or GOVULNDB)
 	@$(TOOL) govulncheck $(PKGS) 2>&1 | tee $(VULNLOG)
 
-bench: build ## measure rows per second of one core against real servers (flags: ARGS="--features 20 --runs 1")
-	@go run ./internal/testkit/cmd/testservers -- bash -c 'exec bin/modelwatch bench ingest \
-		--kafka "$$MODELWATCH_TEST_KAFKA" --clickhouse "$$MODELWATCH_TEST_CLICKHOUSE" $(ARGS)'
+bench: build ## measure against real servers: BENCH=ingest, evaluate or latency (flags: ARGS="--quick")
+	@go -C internal/bench/decoders build -o $(CURDIR)/bin/decoders .
+	@go run ./internal/testkit/cmd/testservers -- bash -c 'case $(BENCH) in \
+		ingest) of="--kafka $$MODELWATCH_TEST_KAFKA --clickhouse $$MODELWATCH_TEST_CLICKHOUSE --decoders bin/decoders";; \
+		latency) of="--kafka $$MODELWATCH_TEST_KAFKA --clickhouse $$MODELWATCH_TEST_CLICKHOUSE --nats $$MODELWATCH_TEST_NATS";; \
+		evaluate) of="--clickhouse $$MODELWATCH_TEST_CLICKHOUSE";; \
+		*) of=;; esac; \
+		exec bin/modelwatch bench $(BENCH) $$of $(ARGS)'
 
 stages: ## measure what each stage costs a row, with allocations (part of it: PKGS=./internal/window)
 	go test -run '^$$' -bench . -benchmem $(PKGS)

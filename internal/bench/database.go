@@ -28,7 +28,7 @@ func fresh(prefix string) string { return prefix + "_" + strings.ToLower(rand.Te
 // database makes an empty database with the service's tables.
 func (b *Bench) database(ctx context.Context) (*database, error) {
 	c := store.DefaultConfig()
-	c.Addr, c.Database = []string{b.cfg.ClickHouse}, fresh("bench")
+	c.Addr, c.Database = []string{b.cfg.Servers.ClickHouse}, fresh("bench")
 	s, err := store.Open(c, zerolog.Nop())
 	if err != nil {
 		return nil, err
@@ -48,6 +48,31 @@ func (b *Bench) drop(d *database) error {
 		return errors.Join(err, fmt.Errorf("dropping the database of a run: %w", err))
 	}
 	return err
+}
+
+// space is what a table takes, and how its rows came.
+type space struct {
+	bytesPerRow   float64 // compressed, on disk
+	rowsPerInsert float64
+	inserts       int
+}
+
+// space asks for the space of a table as it is. Parts that were merged into
+// others are listed for some minutes yet, so each insert can still be seen: its
+// part has one block.
+func (b *Bench) space(ctx context.Context, d *database, table string) (space, error) {
+	var s space
+	var inserts, rows uint64
+	const q = `SELECT ifNotFinite(sumIf(data_compressed_bytes, active) / sumIf(rows, active), 0), countIf(min_block_number = max_block_number), sumIf(rows, min_block_number = max_block_number)
+		FROM system.parts WHERE database = ? AND table = ?`
+	if err := b.conn.QueryRow(ctx, q, d.name, table).Scan(&s.bytesPerRow, &inserts, &rows); err != nil {
+		return s, fmt.Errorf("asking how much is stored: %w", err)
+	}
+	s.inserts = int(inserts)
+	if inserts > 0 {
+		s.rowsPerInsert = float64(rows) / float64(inserts)
+	}
+	return s, nil
 }
 
 // verify counts the stored rows of a topic.

@@ -116,7 +116,7 @@ func (b *Bench) franz(ctx context.Context, t *topic) (usage, error) {
 	for p := range t.partitions {
 		at[int32(p)] = kgo.NewOffset().AtStart()
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.cfg.Kafka), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.name: at}))
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.cfg.Servers.Kafka), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.name: at}))
 	if err != nil {
 		return usage{}, fmt.Errorf("preparing franz-go: %w", err)
 	}
@@ -135,7 +135,7 @@ func (b *Bench) franz(ctx context.Context, t *topic) (usage, error) {
 // and the same summaries, plainly.
 func (b *Bench) naive(ctx context.Context, t *topic, rows int, specs []schemas.SpecRecord) (u usage, err error) {
 	before := used()
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{b.cfg.Kafka}, Topic: t.name, Partition: 0, MinBytes: 1, MaxBytes: 4 << 20})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{b.cfg.Servers.Kafka}, Topic: t.name, Partition: 0, MinBytes: 1, MaxBytes: 4 << 20})
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	byModel := map[string]*plainModel{}
 	for i := range specs {

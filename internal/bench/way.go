@@ -23,14 +23,20 @@ import (
 // stall is how long a reading may stand still before it is given up.
 const stall = 2 * time.Minute
 
-// watched is the store as a loop sees it: it tells when all rows have been
-// read and written, and counts what was written.
+// watched is the store as a loop sees it: it tells when rows have been
+// written, and counts them.
 type watched struct {
 	*store.Store
 	mu       sync.Mutex
-	end      map[int32]int64 // by partition
 	partials int
-	writing  time.Duration // of the callers, waiting included
+	writes   []written
+}
+
+// written is the end of one write.
+type written struct {
+	partition int32
+	end       int64
+	at        time.Time
 }
 
 // Resume knows nothing: each run begins anew.
@@ -45,17 +51,87 @@ func (w *watched) ChunkForSpecs(context.Context, schemas.Progress, []schemas.Spe
 
 // Write stores the rows and remembers how far they go.
 func (w *watched) Write(ctx context.Context, partials []summary.Partial, rows schemas.Rows) error {
-	began := time.Now()
 	// A write that is cut off makes the loop leave its chunk to the next reading,
 	// which never comes here.
 	err := w.Store.Write(context.WithoutCancel(ctx), partials, rows)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.writing += time.Since(began)
 	if err == nil {
 		w.partials += len(partials)
-		w.end[rows.Chunk.Partition] = rows.End
+		w.writes = append(w.writes, written{rows.Chunk.Partition, rows.End, time.Now()})
 	}
+	return err
+}
+
+// reading is a topic on its way into a database of its own, through the
+// service's parts.
+type reading struct {
+	topic   *topic
+	specs   *ingest.Specs
+	into    *watched
+	db      *database
+	client  *consumers.Client
+	stats   ingest.Stats
+	loops   *errgroup.Group
+	ctx     context.Context //nolint:containedctx // of the loops, which end together
+	end     context.CancelFunc
+	stop    context.CancelFunc
+	fetched chan error
+}
+
+// open prepares to read a topic; start begins. The reading must be ended with
+// close, and its database dropped.
+func (b *Bench) open(ctx context.Context, t *topic, specs []schemas.SpecRecord) (*reading, error) {
+	s, err := b.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	models, err := window.Compile(specs)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("compiling the specs: %w", err), b.drop(s))
+	}
+	client, err := consumers.NewClient(b.kafka(), new(consumers.Stats), zerolog.Nop())
+	if err != nil {
+		return nil, errors.Join(err, b.drop(s))
+	}
+	return &reading{
+		topic: t, db: s, client: client, into: &watched{Store: s.Store}, fetched: make(chan error, 1),
+		specs: &ingest.Specs{Records: specs, Models: models},
+	}, nil
+}
+
+func (r *reading) start(ctx context.Context) {
+	t, client := r.topic, r.client
+	fetching, stop := context.WithCancel(ctx)
+	r.stop = stop
+	fetcher := consumers.NewFetcher(client)
+	looping, end := context.WithCancel(ctx)
+	r.end = end
+	r.loops, r.ctx = errgroup.WithContext(looping)
+	for p := range t.partitions {
+		source := fetcher.Add(consumers.Position{Topic: t.name, ID: t.id, Partition: int32(p), LeaderEpoch: -1})
+		loop := ingest.New(ingest.DefaultConfig(), ingest.Partition{Topic: t.name, TopicID: t.id, Partition: int32(p)}, ingest.Deps{
+			Source: source, Store: r.into, Decoder: native.New(decode.DefaultConfig()), DeadLetters: noLetters{},
+			Specs: func() *ingest.Specs { return r.specs }, OnlyModel: func() string { return "" },
+			Bounds: func(ctx context.Context) (b ingest.Bounds, err error) {
+				b.End, err = client.ListOffset(ctx, t.name, int32(p), consumers.LogEnd)
+				return b, err
+			},
+			First: func(context.Context, ingest.Bounds) (int64, error) { return 0, nil },
+			Now:   time.Now, Stats: &r.stats, Log: zerolog.Nop(),
+		})
+		r.loops.Go(func() error { return loop.Run(r.ctx) })
+	}
+	go func() { r.fetched <- fetcher.Run(fetching) }()
+}
+
+// close ends the loops, which store what they hold.
+func (r *reading) close() error {
+	r.end()
+	err := r.loops.Wait()
+	r.stop()
+	err = errors.Join(err, <-r.fetched)
+	r.client.Close()
 	return err
 }
 
@@ -66,75 +142,41 @@ type stored struct {
 	partials int
 	steady   usage // of the rows after the first quarter, without the last flush
 	rows     int   // of the steady stretch
+	space    space
 }
 
 // read passes a topic through the service's parts into an empty database.
 func (b *Bench) read(ctx context.Context, t *topic, specs []schemas.SpecRecord) (out stored, err error) {
-	s, err := b.database(ctx)
+	r, err := b.open(ctx, t, specs)
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, b.drop(s)) }()
-	models, err := window.Compile(specs)
-	if err != nil {
-		return out, fmt.Errorf("compiling the specs: %w", err)
-	}
-	client, err := consumers.NewClient(b.kafka(), new(consumers.Stats), zerolog.Nop())
-	if err != nil {
-		return out, err
-	}
-	defer client.Close()
-	var stats ingest.Stats
-	into := &watched{Store: s.Store, end: map[int32]int64{}}
-	compiled := &ingest.Specs{Records: specs, Models: models}
-
+	defer func() { err = errors.Join(err, b.drop(r.db)) }()
 	before, began := used(), time.Now()
-	fetching, stop := context.WithCancel(ctx)
-	defer stop()
-	fetcher := consumers.NewFetcher(client)
-	reading, done := context.WithCancel(ctx)
-	defer done()
-	g, reading := errgroup.WithContext(reading)
-	for p := range t.partitions {
-		source := fetcher.Add(consumers.Position{Topic: t.name, ID: t.id, Partition: int32(p), LeaderEpoch: -1})
-		loop := ingest.New(ingest.DefaultConfig(), ingest.Partition{Topic: t.name, TopicID: t.id, Partition: int32(p)}, ingest.Deps{
-			Source: source, Store: into, Decoder: native.New(decode.DefaultConfig()), DeadLetters: noLetters{},
-			Specs: func() *ingest.Specs { return compiled }, OnlyModel: func() string { return "" },
-			Bounds: func(ctx context.Context) (b ingest.Bounds, err error) {
-				b.End, err = client.ListOffset(ctx, t.name, int32(p), consumers.LogEnd)
-				return b, err
-			},
-			First: func(context.Context, ingest.Bounds) (int64, error) { return 0, nil },
-			Now:   time.Now, Stats: &stats, Log: zerolog.Nop(),
-		})
-		g.Go(func() error { return loop.Run(reading) })
-	}
-	fetched := make(chan error, 1)
-	go func() { fetched <- fetcher.Run(fetching) }()
-
+	r.start(ctx)
 	var early, late usage
 	from := 0
-	err = until(reading, t.rows, func() int {
-		n := int(stats.Records.Load())
+	err = until(r.ctx, t.rows, time.Millisecond, func() int {
+		n := int(r.stats.Records.Load())
 		if from == 0 && n >= t.rows/4 {
 			early, from = used(), n
 		}
 		return n
 	})
-	late, out.rows = used(), int(stats.Records.Load())-from
-	done()
-	err = errors.Join(g.Wait(), err)
-	stop()
-	err = errors.Join(err, <-fetched)
-	out.usage, out.wall, out.steady, out.partials = used().since(before), time.Since(began), late.since(early), into.partials
+	late, out.rows = used(), int(r.stats.Records.Load())-from
+	err = errors.Join(r.close(), err)
+	out.usage, out.wall, out.steady, out.partials = used().since(before), time.Since(began), late.since(early), r.into.partials
 	if err != nil {
 		return out, fmt.Errorf("reading %s: %w", t.name, err)
 	}
-	return out, b.verify(ctx, s, t)
+	if out.space, err = b.space(ctx, r.db, "partials"); err != nil {
+		return out, err
+	}
+	return out, b.verify(ctx, r.db, t)
 }
 
-// until waits for count to reach n.
-func until(ctx context.Context, n int, count func() int) error {
+// until waits for count to reach n, and looks so often.
+func until(ctx context.Context, n int, every time.Duration, count func() int) error {
 	last, moved := 0, time.Now()
 	for {
 		now := count()
@@ -150,7 +192,7 @@ func until(ctx context.Context, n int, count func() int) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(time.Millisecond):
+		case <-time.After(every):
 		}
 	}
 }

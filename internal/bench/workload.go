@@ -100,7 +100,7 @@ func New(s Shape, seed uint64) *Workload {
 func (c *column) fill(n int) {
 	var sum float64
 	for k := range n {
-		c.values = append(c.values, fmt.Sprintf("value_%04d", k))
+		c.values = append(c.values, fmt.Sprintf("value_%06d", k))
 		sum += 1 / float64(k+3)
 		c.least = append(c.least, sum)
 	}
@@ -122,7 +122,7 @@ func (c *column) draw(r *rand.Rand) float64 {
 }
 
 // ModelName is the name of the i-th model.
-func ModelName(i int) string { return "bench-" + strconv.Itoa(i) }
+func ModelName(i int) string { return "bench-classifier-" + strconv.Itoa(i) }
 
 // Specs returns the specs of the workload's models, with edges at the
 // quantiles of each column as a profile would choose them.

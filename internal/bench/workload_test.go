@@ -53,8 +53,8 @@ func TestRowsAreOfTheirShape(t *testing.T) {
 		shape    bench.Shape
 		from, to int // bytes a row
 	}{
-		{bench.Shape{Kind: bench.Features, Features: 20, Models: 1}, 540, 570},
-		{bench.Shape{Kind: bench.Features, Features: 100, Models: 1}, 2200, 2400},
+		{bench.Shape{Kind: bench.Features, Features: 20, Models: 1}, 560, 575},
+		{bench.Shape{Kind: bench.Features, Features: 100, Models: 1}, 2290, 2320},
 	} {
 		w := bench.New(s.shape, 7)
 		rows := w.Rows(2000)

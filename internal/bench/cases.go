@@ -1,0 +1,26 @@
+package bench
+
+// FullCases are the lines of the whole table. Each differs from the first of
+// its width in one thing, so that cases can be told by it.
+func FullCases() []Case {
+	like := func(change func(*Case)) Case {
+		c := Case{Shape: Shape{Kind: Features, Features: 20, Models: 1}, Codec: "lz4", Partitions: 1}
+		change(&c)
+		return c
+	}
+	return []Case{
+		like(func(*Case) {}),
+		like(func(c *Case) { c.Slices = 1 }),
+		like(func(c *Case) { c.Slices = 3 }),
+		like(func(c *Case) { c.Models = 8 }),
+		like(func(c *Case) { c.Partitions = 2 }),
+		like(func(c *Case) { c.Partitions = 4 }),
+		like(func(c *Case) { c.Codec = "none" }),
+		like(func(c *Case) { c.Codec = "zstd" }),
+		like(func(c *Case) { c.Kind = Predictions }),
+		like(func(c *Case) { c.Features = 100 }),
+		like(func(c *Case) { c.Features, c.Slices = 100, 1 }),
+		like(func(c *Case) { c.Features, c.Slices = 100, 3 }),
+		like(func(c *Case) { c.Features, c.Models = 100, 8 }),
+	}
+}
