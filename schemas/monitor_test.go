@@ -294,3 +294,17 @@ func TestParseMonitor_ExponentsAreNumbers(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 }
+
+func TestPast(t *testing.T) {
+	m, err := schemas.ParseMonitor("m.yaml", []byte("model: m\ntopics: [t]\nrules: [{severity: info, reason: a}, {severity: mute, reason: b, until: 2026-11-20}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	if got := m.Past(at.Add(-time.Second)); len(got) != 0 {
+		t.Errorf("before: %+v", got)
+	}
+	if got := m.Past(at); len(got) != 1 || got[0].String() != `the rule to mute "b"` {
+		t.Errorf("after: %+v", got)
+	}
+}

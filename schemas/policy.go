@@ -95,6 +95,27 @@ func minuteOfDay(s string) (int, error) {
 	return t.Hour()*60 + t.Minute(), nil
 }
 
+// Past lists the rules of the monitor that are over at that moment: who wrote
+// them meant to look again by then.
+func (m *Monitor) Past(at time.Time) []Rule {
+	var out []Rule
+	for _, r := range m.Rules {
+		if !r.Until.IsZero() && !at.Before(r.Until.Time) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// String names a rule by what it does and why.
+func (r *Rule) String() string {
+	text := "to " + string(r.Severity)
+	if r.Severity == RuleMute {
+		text = "to mute"
+	}
+	return fmt.Sprintf("the rule %s %q", text, shorten(r.Reason))
+}
+
 // Calendar holds the days that differ from others.
 type Calendar struct {
 	// Days, in UTC, that run like a Sunday.

@@ -159,14 +159,3 @@ func within(r *schemas.Rule, at int64) bool {
 	}
 	return minute >= from || minute < to
 }
-
-// Expired lists the rules whose time is over at that moment, in Unix milliseconds.
-func (p *Policy) Expired(at int64) []schemas.Rule {
-	var out []schemas.Rule
-	for _, r := range p.Rules {
-		if !r.Until.IsZero() && at >= r.Until.UnixMilli() {
-			out = append(out, r)
-		}
-	}
-	return out
-}

@@ -92,13 +92,3 @@ func TestApply_LeavesItsArgument(t *testing.T) {
 		t.Errorf("%+v", in[0])
 	}
 }
-
-func TestExpired(t *testing.T) {
-	p := policy(t, "rules: [{severity: info, reason: a}, {severity: info, reason: b, until: 2026-11-20}]")
-	if got := p.Expired(at("2026-11-19T23:59:59Z")); len(got) != 0 {
-		t.Errorf("before: %+v", got)
-	}
-	if got := p.Expired(at("2026-11-20T00:00:00Z")); len(got) != 1 || got[0].Reason != "b" {
-		t.Errorf("after: %+v", got)
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -96,6 +97,9 @@ func (r *report) sound(monitors []config.Monitor) {
 		if b := m.Baseline; b != nil && b.Window != 0 && b.Window != m.Window {
 			note(weightWarning, m.Place("window"), fmt.Sprintf("the baseline is of windows of %s: what it says of healthy windows does not hold for %s, so volume stays unknown and drift is judged by its least effect alone", b.Window, m.Window),
 				fmt.Sprintf("set `window: %s`, or profile again with --window %s", b.Window, m.Window))
+		}
+		for _, rule := range m.Past(time.Now()) {
+			note(weightWarning, m.Place("rules"), fmt.Sprintf("%s is over since %s", rule.String(), rule.Until.Format(time.DateOnly)), "remove it, or move the date if it is still right")
 		}
 		for _, path := range m.Unserved() {
 			at := m.Place(strings.Split(strings.TrimPrefix(path, "$."), ".")...)

@@ -42,6 +42,14 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheck_WarnsOfRulesThatAreOver(t *testing.T) {
+	path := file(t, t.TempDir(), "m.yaml", "model: m\ntopics: [t]\nfeatures: {x: {type: number}}\nrules:\n- {severity: mute, reason: storm, until: 2001-02-03}\n- {severity: info, reason: fine, until: 2999-01-01}\n")
+	got := modelwatch(t, "check", path)
+	if got.code != 0 || !strings.Contains(got.out, `warning: $.rules: the rule to mute "storm" is over since 2001-02-03`) || strings.Contains(got.out, "fine") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCheck_EscapesWhatTheFileSays(t *testing.T) {
 	path := file(t, t.TempDir(), "m.yaml", "model: m\ntopics: [t]\n\"a\\e[2Jb\": 1\n")
 	got := modelwatch(t, "check", path)

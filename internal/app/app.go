@@ -335,6 +335,11 @@ func (a *App) Reload(ctx context.Context) error {
 	a.group.SetTopics(a.registry.topics())
 	a.loaded.Store(true)
 	a.log.Info().Int("monitors", len(monitors)).Strs("models", slices.Sorted(maps.Keys(byModel))).Msg("monitors in force")
+	for i := range monitors {
+		for _, rule := range monitors[i].Past(time.Now()) {
+			a.log.Warn().Str("model", monitors[i].Model).Time("until", rule.Until.Time).Msg(rule.String() + " is over; remove it, or move its date")
+		}
+	}
 	return nil
 }
 

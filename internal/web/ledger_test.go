@@ -86,3 +86,17 @@ func TestBudget(t *testing.T) {
 	get(t, addr+"/").says(t, 200, "Alert budget", "30d from", `<td class="num b">1</td><td class="num">0.25</td><td>1 true, 0 false, 0 not marked</td>`,
 		`<td class="num b">0</td><td class="num">4</td><td>–</td>`, "model-based bound")
 }
+
+func TestOverview_SaysWhichRulesAreOver(t *testing.T) {
+	d := deps(airport())
+	d.Monitors = func() []*schemas.Monitor {
+		return []*schemas.Monitor{{Model: "flight-delay", Rules: []schemas.Rule{
+			{Severity: schemas.RuleMute, Reason: "old", Until: schemas.Moment{Time: now}}, {Severity: schemas.RuleMute, Reason: "new", Until: schemas.Moment{Time: now.Add(1)}},
+		}}}
+	}
+	a := get(t, start(t, here(), d)+"/")
+	a.says(t, 200, "rules of flight-delay", "the rule to mute &#34;old&#34; is over since 2026-11-20.")
+	if strings.Contains(a.body, "&#34;new&#34;") {
+		t.Error("a rule that holds is called over")
+	}
+}

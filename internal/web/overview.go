@@ -153,6 +153,11 @@ func (s *Server) overview(ctx context.Context, _ *http.Request, who reader) (vie
 	}
 	page.Feed = feed(transitions, latest.Add(-day), who)
 	page.FeedNote = "Event time, up to " + who.at(latest).Text + "."
+	for _, m := range s.monitors() {
+		for _, rule := range m.Past(who.now) {
+			page.Checks = append(page.Checks, check{Name: "rules of " + m.Model, Problem: rule.String() + " is over since " + rule.Until.Format(time.DateOnly) + "."})
+		}
+	}
 	page.Monitor = monitorRows(progress, who)
 	page.Budget, page.BudgetMore = budgetRows(budget, s.monitors(), who)
 	return view{
