@@ -41,6 +41,31 @@ func (v Views) Marks(ctx context.Context, model string) ([]schemas.IncidentMark,
 	return out, err
 }
 
+// SaveReference keeps what was learnt from windows of a model, by its content
+// hash; saving it again changes nothing.
+func (s *Store) SaveReference(ctx context.Context, model, hash string, body []byte) error {
+	return s.briefly(ctx, "storing what was learnt", func(ctx context.Context) error {
+		return s.insert(ctx, "references_learnt", columns{
+			{"model", &list[string]{model}}, {"hash", &list[string]{hash}}, {"body", &list[string]{string(body)}},
+		})
+	})
+}
+
+// Reference returns what was learnt, by its hash; nil when there is none.
+func (s *Store) Reference(ctx context.Context, model, hash string) ([]byte, error) {
+	var out []byte
+	err := s.read(ctx, "reading what was learnt", "SELECT body FROM references_learnt WHERE model = {model:String} AND hash = {hash:String} LIMIT 1",
+		bound{"model": model, "hash": hash},
+		func() { out = nil },
+		func(row driver.Rows) error {
+			var body []byte
+			err := row.Scan(&body)
+			out = clone(body)
+			return err
+		})
+	return out, err
+}
+
 // Fits replaces what is expected of the streams of a model; fit names the
 // reference and the plan that it comes from.
 func (s *Store) Fits(ctx context.Context, model, fit string, rows []schemas.StreamRow) error {

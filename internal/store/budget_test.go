@@ -108,3 +108,18 @@ func TestStreamsViewShowsTheLastFit(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+func TestReferencesAreKeptByTheirHash(t *testing.T) {
+	s, _ := open(t)
+	ctx := background(t)
+	for range 2 {
+		if err := s.SaveReference(ctx, "m", "sha256:1", []byte("{\"a\":\"\x00\"}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ model, hash, want string }{{"m", "sha256:1", "{\"a\":\"\x00\"}"}, {"m", "sha256:2", ""}, {"n", "sha256:1", ""}} {
+		if got, err := s.Reference(ctx, c.model, c.hash); err != nil || string(got) != c.want {
+			t.Errorf("%s %s: %q, %v", c.model, c.hash, got, err)
+		}
+	}
+}

@@ -13,6 +13,16 @@ ORDER BY (model, incident, at, by);
 CREATE OR REPLACE VIEW marks{{cluster}} AS
 SELECT incident, verdict, by, at, note, model
 FROM incident_marks FINAL;
+-- What was learnt from windows of the stream itself, by the hash of the content.
+CREATE TABLE IF NOT EXISTS references_learnt{{cluster}}
+(
+    model LowCardinality(String),
+    hash String,
+    body String CODEC(ZSTD(3)),
+    at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+)
+ENGINE = {{engine "ReplacingMergeTree"}}
+ORDER BY (model, hash);
 -- What is expected of each stream of a model in force.
 CREATE TABLE IF NOT EXISTS stream_fits{{cluster}}
 (
