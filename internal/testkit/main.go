@@ -24,7 +24,7 @@ const startTimeout = 10 * time.Minute
 // package no other place to share a server in.
 var binary struct {
 	mu      sync.Mutex
-	ready   bool // Main has run
+	ready   bool // ChildMain has been asked
 	servers Servers
 }
 
@@ -38,9 +38,6 @@ func Main(m *testing.M, ignore ...goleak.Option) int {
 	if handled, code := ChildMain(os.Args[1:]); handled {
 		return code
 	}
-	binary.mu.Lock()
-	binary.ready = true
-	binary.mu.Unlock()
 	code := m.Run()
 	if err := binary.servers.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "ending the servers:", err)
@@ -62,7 +59,13 @@ func ChildMain(args []string) (handled bool, code int) {
 	if handled, code := embedded.ChildMain(args); handled {
 		return true, code
 	}
-	return natsChild(args)
+	if handled, code := natsChild(args); handled {
+		return true, code
+	}
+	binary.mu.Lock()
+	defer binary.mu.Unlock()
+	binary.ready = true
+	return false, 0
 }
 
 // Name makes a name nobody else uses in this run, for topics, databases and

@@ -69,6 +69,7 @@ type PartitionCounts struct {
 	Offset     int64 // after the last record
 	Rows, Late uint64
 	Rejected   map[string]uint64
+	Letters    map[int64]string // why each rejected event is, by its offset
 }
 
 // The constants of the chunk rule and of what a chunk remembers.
@@ -190,7 +191,7 @@ func (r *recount) read(ctx context.Context, brokers, topics []string) error {
 	ends.Each(func(o kadm.ListedOffset) {
 		start, _ := starts.Lookup(o.Topic, o.Partition)
 		at := PartitionKey{o.Topic, o.Partition}
-		counts := &PartitionCounts{Offset: o.Offset, Rejected: map[string]uint64{}}
+		counts := &PartitionCounts{Offset: o.Offset, Rejected: map[string]uint64{}, Letters: map[int64]string{}}
 		r.want.Partitions[at] = counts
 		if start.Offset >= o.Offset {
 			return
@@ -249,6 +250,7 @@ type partitionLog struct {
 	done   bool
 
 	start    int64 // offset of the chunk
+	at       int64 // offset of the record
 	begun    bool  // the chunk has a record
 	begunAt  int64 // running maximum of record times at that record
 	clock    int64 // the same now
@@ -272,6 +274,7 @@ func (l *partitionLog) pass(rec *kgo.Record) {
 		return
 	}
 	ts := rec.Timestamp.UnixMilli()
+	l.at = rec.Offset
 	clock := max(l.clock, ts)
 	if l.beginsChunk(rec.Offset, clock) {
 		l.beginChunk(rec.Offset)
@@ -289,7 +292,7 @@ func (l *partitionLog) pass(rec *kgo.Record) {
 	switch e.reason {
 	case "":
 	case "tombstone", "unknown_model":
-		l.counts.Rejected[e.reason]++
+		l.counts.reject(l.at, e.reason)
 		return
 	default:
 		if e.model == "" {
@@ -389,9 +392,14 @@ func windowOf(s *schemas.Spec, at int64) int64 {
 	return start
 }
 
+func (p *PartitionCounts) reject(offset int64, reason string) {
+	p.Rejected[reason]++
+	p.Letters[offset] = reason
+}
+
 // reject counts an event that cannot be used, and the fault of its model.
 func (l *partitionLog) reject(reason, fault, model string, ts int64) {
-	l.counts.Rejected[reason]++
+	l.counts.reject(l.at, reason)
 	s := l.r.models[model]
 	if s == nil {
 		return

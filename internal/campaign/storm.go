@@ -1,0 +1,323 @@
+package campaign
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
+	"github.com/modelwatch/modelwatch/internal/testkit"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// period is after how many windows the faults of the traffic come again.
+const period = 36
+
+// faults are wrong for some windows each, with repairs between, again and again.
+func faults(until int) (out []testkit.TrafficFault) {
+	for from := 0; from < until; from += period {
+		when := func(n float64) time.Time { return at(float64(from) + n) }
+		out = append(out,
+			testkit.TrafficFault{Model: "orders", Fault: schemas.FaultWrongType, Column: "age", From: when(6), To: when(8), Share: 1},
+			testkit.TrafficFault{Model: "refunds", Fault: schemas.FaultMissingColumn, Column: "channel", From: when(9), To: when(11), Share: 1},
+			testkit.TrafficFault{Model: "orders", Fault: schemas.FaultNulls, Column: "ratio", From: when(12), To: when(15), Share: .5},
+			testkit.TrafficFault{Model: "orders", Fault: schemas.FaultDrift, Column: "amount", From: when(18), To: when(23), Size: 30},
+			testkit.TrafficFault{Model: "orders", Fault: schemas.FaultUnparsable, From: when(26), To: when(28), Share: .5},
+			testkit.TrafficFault{Model: "refunds", Fault: schemas.FaultWrongType, Column: "amount", From: when(27), To: when(29), Share: .6},
+		)
+	}
+	return out
+}
+
+// reaches says after how many times of a step, at most, a process is killed.
+var reaches = map[faultpoint.Step]int{
+	faultpoint.Fetch: 40, faultpoint.Decode: 1500, faultpoint.WindowAdd: 60, faultpoint.Partials: 5, faultpoint.Progress: 5,
+	faultpoint.Commit: 20, faultpoint.Journal: 2, faultpoint.Published: 1, faultpoint.Marked: 1,
+}
+
+// storm makes the world of a scene in which replicas are hurt while events
+// come, and starts to produce.
+type storm struct {
+	*stage
+	enough atomic.Bool // no more hurts are to come: the events may end
+	ended  chan struct{}
+}
+
+// newStorm makes an installation with all kinds of faults in its traffic.
+func (s *stage) newStorm(pace time.Duration) *storm {
+	const most = 40 * period
+	s.world = s.c.newWorld(s.ground, s.broken, plan{models: []string{"orders", "refunds"}, noise: noise})
+	s.traffic.Faults = faults(most)
+	st := &storm{stage: s, ended: make(chan struct{})}
+	go func() {
+		defer close(st.ended)
+		for n := 1; n < most && s.ctx.Err() == nil; n++ {
+			s.produce(float64(n))
+			if n%period == 0 && st.enough.Load() { // all faults of a period were repaired
+				return
+			}
+			select {
+			case <-time.After(pace):
+			case <-s.ctx.Done():
+			}
+		}
+	}()
+	return st
+}
+
+// finish waits for the last events, lets two replicas come to rest, and compares.
+func (s *storm) finish() {
+	s.enough.Store(true)
+	<-s.ended
+	for len(s.standing()) < 2 {
+		s.launch(s.dir).ready()
+	}
+	s.rest(s.database, 180*time.Second)
+	s.verdict = s.compare()
+}
+
+// aim is a step at which a process is to be killed.
+type aim struct {
+	step faultpoint.Step
+	at   int
+}
+
+// aims draws n steps, each kind as often as the others.
+func (s *stage) aims(n int) []aim {
+	steps := faultpoint.Steps()
+	out := make([]aim, n)
+	for i := range out {
+		step := steps[i%len(steps)]
+		out[i] = aim{step, 1 + s.random.IntN(reaches[step])}
+	}
+	s.random.Shuffle(n, func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// slay keeps two replicas running, each of which kills itself at a step, until
+// all aims were hit. Both may be away at once.
+func (s *storm) slay(aims []aim) {
+	var mu sync.Mutex
+	take := func() (a aim, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(aims) == 0 {
+			return a, false
+		}
+		a, aims = aims[0], aims[1:]
+		return a, true
+	}
+	var slots, accounts sync.WaitGroup
+	for range 2 {
+		slots.Go(func() {
+			for s.ctx.Err() == nil {
+				a, ok := take()
+				if !ok {
+					return
+				}
+				r := s.launch(s.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:%d", a.step, a.at))
+				select {
+				case <-r.ended:
+				case <-s.ctx.Done():
+					return
+				case <-time.After(20 * time.Second):
+					// It waits for something to decide or to tell, which the other may have done.
+					r.kill()
+					s.account(&accounts, "kill at any moment", fmt.Sprintf("process %d was killed", r.cmd.Process.Pid))
+					mu.Lock()
+					aims = append(aims, aim{a.step, 1})
+					mu.Unlock()
+					continue
+				}
+				switch {
+				case r.killed() && r.said("faultpoint: ", a.step.String()):
+					s.account(&accounts, "kill at "+a.step.String(), fmt.Sprintf("process %d killed itself at the %d. %s", r.cmd.Process.Pid, a.at, a.step))
+				default:
+					s.Errorf("a replica that was to be killed at %s ended by itself: %s\n%s", a.step, r.cmd.ProcessState, r.tail(30))
+					return
+				}
+			}
+		})
+	}
+	slots.Wait()
+	for len(s.standing()) < 2 && s.ctx.Err() == nil {
+		s.launch(s.dir)
+	}
+	accounts.Wait()
+}
+
+// account counts a kill, and in the background how long it took until all that
+// was in the log by then is stored.
+func (s *storm) account(wait *sync.WaitGroup, name, evidence string) {
+	s.mu.Lock()
+	s.kills++
+	s.mu.Unlock()
+	wait.Go(func() { s.happened(name, evidence, s.recover()) })
+}
+
+// killing is a storm of kills at every step.
+func killing(s *stage) {
+	n := s.c.cfg.Kills
+	if s.c.cfg.Short {
+		n = len(faultpoint.Steps())
+	}
+	st := s.newStorm(700 * time.Millisecond)
+	st.slay(s.aims(n))
+	st.finish()
+}
+
+// zombies are processes that were away for longer than their session and go on
+// as if nothing had happened, with rows that another has stored by then.
+func zombies(s *stage) {
+	st := s.newStorm(700 * time.Millisecond)
+	st.launch(st.dir).ready()
+	steps := []aim{{faultpoint.WindowAdd, 30}, {faultpoint.Partials, 2}}
+	if s.c.cfg.Short {
+		steps = steps[:1]
+	}
+	for _, a := range steps {
+		z := st.launch(st.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:%d:stop", a.step, a.at))
+		st.await(60*time.Second, func() string {
+			if !z.stopped() {
+				return "the replica does not stop at " + a.step.String()
+			}
+			return ""
+		})
+		began := time.Now()
+		recovered := st.recover() // by the other
+		if away := 5*time.Second - time.Since(began); away > 0 {
+			time.Sleep(away)
+		}
+		z.signal(syscall.SIGCONT)
+		pid := z.cmd.Process.Pid
+		st.await(30*time.Second, func() string {
+			if !z.said("partitions assigned") || strings.Count(z.tail(1<<20), "partitions assigned") < 2 && z.running() {
+				return "the zombie does not join again"
+			}
+			return ""
+		})
+		st.happened("zombie", fmt.Sprintf("process %d was stopped at %s for %s, lost its partitions, and joined again", pid, a.step, time.Since(began).Round(time.Second)), recovered)
+	}
+	st.finish()
+}
+
+// leaving stops replicas in order, in the middle of chunks, and lets the group
+// grow and shrink.
+func leaving(s *stage) {
+	st := s.newStorm(700 * time.Millisecond)
+	first := st.launch(st.dir).ready()
+	time.Sleep(time.Second)
+	first.stop()
+	next := st.launch(st.dir).ready()
+	st.happened("SIGTERM in mid-chunk", fmt.Sprintf("process %d ended with 0", first.cmd.Process.Pid), st.recover())
+	second, third := st.launch(st.dir).ready(), st.launch(st.dir).ready()
+	recovered := st.recover()
+	for _, r := range []*replica{second, third} {
+		st.await(30*time.Second, func() string {
+			if r.metric("modelwatch_records_total") == 0 {
+				return "a replica that was added reads nothing"
+			}
+			return ""
+		})
+	}
+	next.stop()
+	third.stop()
+	st.happened("scale 1, 3, 1", fmt.Sprintf("processes %d and %d came and read, %d and %d left", second.cmd.Process.Pid, third.cmd.Process.Pid, next.cmd.Process.Pid, third.cmd.Process.Pid), max(recovered, st.recover()))
+	st.finish()
+}
+
+// servers takes each server away and brings it back.
+func servers(s *stage) {
+	away := 60 * time.Second
+	if s.c.cfg.Short {
+		away = 4 * time.Second
+	}
+	st := s.newStorm(700 * time.Millisecond)
+	a, b := st.launch(st.dir).ready(), st.launch(st.dir).ready()
+	time.Sleep(2 * time.Second)
+
+	pid := s.c.clickHouse.PID()
+	st.inserting()
+	s.c.clickHouse.Kill(s)
+	time.Sleep(away)
+	s.c.clickHouse.Start(s)
+	st.happened("ClickHouse killed during an insert, away "+away.String(), fmt.Sprintf("the engine's process was %d, is %d", pid, s.c.clickHouse.PID()), st.recover())
+
+	pid = st.nats.PID()
+	st.nats.Kill(s)
+	time.Sleep(away / 2)
+	st.nats.Start(s)
+	st.await(30*time.Second, func() string {
+		if !a.said("NATS is back") && !b.said("NATS is back") {
+			return "nobody says that NATS is back"
+		}
+		return ""
+	})
+	st.happened("NATS away "+(away/2).String(), fmt.Sprintf("the server's process was %d, is %d", pid, st.nats.PID()), st.recover())
+
+	pid = st.nats.PID()
+	st.nats.Kill(s)
+	st.nats.Wipe(s)
+	st.nats.Start(s)
+	st.await(30*time.Second, func() string {
+		if !a.said("the stream was made anew") && !b.said("the stream was made anew") {
+			return "nobody says that the stream was made anew"
+		}
+		return ""
+	})
+	st.happened("NATS's disk wiped", fmt.Sprintf("the server's process was %d, is %d, and the streams were filled from the journal", pid, st.nats.PID()), st.recover())
+
+	pid = s.c.kafka.PID()
+	s.c.kafka.Stop(s)
+	s.c.kafka.Start(s)
+	st.happened("broker restarted", fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), st.recover())
+	pid = s.c.kafka.PID()
+	s.c.kafka.Kill(s)
+	time.Sleep(away)
+	s.c.kafka.Start(s)
+	st.happened("broker killed, away "+away.String(), fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), st.recover())
+	st.finish()
+}
+
+// inserting waits for the moment in which an insert is under way.
+func (s *storm) inserting() {
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		if s.c.clickHouse.Query(s, "SELECT count() FROM system.processes WHERE query_kind = 'Insert'") != "0" {
+			return
+		}
+	}
+}
+
+// scenes are all installations of a campaign.
+func scenes() []scene {
+	return []scene{
+		{"kills", true, killing},
+		{"zombies", true, zombies},
+		{"servers", true, servers},
+		{"leaving", false, leaving},
+	}
+}
+
+// breaking is how it is shown that a broken guard is noticed.
+type breaking struct {
+	guard faultpoint.Guard
+	short bool
+	play  func(*stage)
+}
+
+func broken() []breaking { return nil }
+
+// breakGuard plays a scene with a guard broken: it must not end well.
+func (c *Campaign) breakGuard(g *ground, b breaking) {
+	st, problems := c.stage(g, scene{name: string(b.guard), play: b.play}, b.guard)
+	guard := Guard{Name: string(b.guard), Scene: st.name}
+	found := slices.Concat(st.verdict.differences, problems)
+	if len(found) > 0 {
+		guard.Noticed, guard.How = true, found[0]
+	}
+	c.report.Guards = append(c.report.Guards, guard)
+}

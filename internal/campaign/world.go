@@ -1,0 +1,198 @@
+package campaign
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/modelwatch/modelwatch/internal/faultpoint"
+	"github.com/modelwatch/modelwatch/internal/testkit"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// noon is when the traffic of every scene begins, in event time.
+var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+
+// length is that of a window. It is long against the scenes: once the log has
+// been read to its end event time goes on with the wall clock, and a scene
+// must be over before it calls a window empty.
+const length = 10 * time.Minute
+
+// partitions of every topic.
+const partitions = 6
+
+// at is the event time at which window n begins.
+func at(n float64) time.Time { return noon.Add(time.Duration(n * float64(length))) }
+
+// world is one installation with its traffic.
+type world struct {
+	*ground
+	c        *Campaign
+	broken   faultpoint.Guard // "" for none
+	database string
+	nats     *testkit.NATSServer
+	dir      string
+	traffic  *testkit.Traffic
+	topics   []string
+	yaml     map[string]string // by model
+	watched  []testkit.Watched
+	produced float64 // windows
+
+	mu       sync.Mutex
+	replicas []*replica
+	peak     int64 // of replicas that are gone from the list
+}
+
+// plan says how a world is made.
+type plan struct {
+	models   []string
+	topics   map[string]string // settings of the topics
+	every    time.Duration     // between two requests of a model; 0: two seconds
+	noise    testkit.Noise
+	isolated bool // a program that reaches ClickHouse itself, not through the proxy
+}
+
+// noise is what is odd in traffic that nothing else is asked of.
+var noise = testkit.Noise{Late: .01, TooLate: .0005, Future: .0005, Duplicate: .002, Malformed: .003}
+
+// newWorld makes topics, monitors and servers; it starts no replica.
+func (c *Campaign) newWorld(g *ground, broken faultpoint.Guard, p plan) *world {
+	w := &world{
+		ground: g, c: c, broken: broken, database: testkit.Name(g, "faults"), nats: testkit.NewNATS(g), dir: g.TempDir(),
+		yaml: map[string]string{},
+	}
+	every := p.every
+	if every == 0 {
+		every = 2 * time.Second
+	}
+	w.traffic = &testkit.Traffic{Seed: c.cfg.Seed, Start: noon, Every: every, Noise: p.noise}
+	for _, name := range []string{"features", "predictions", "labels"} {
+		w.topics = append(w.topics, c.kafka.CreateTopic(g, testkit.Name(g, name), partitions, p.topics))
+	}
+	for _, name := range p.models {
+		w.traffic.Models = append(w.traffic.Models, testkit.TrafficModel{
+			Name: name, Version: "7", Features: w.topics[0], Predictions: w.topics[1], Labels: w.topics[2], LabelDelay: 5 * time.Minute,
+		})
+		w.yaml[name] = fmt.Sprintf(`model: %s
+task: binary
+positive: "yes"
+topics: [%s]
+window: %dm
+lateness: 1m
+late_horizon: 4h
+slices: [country]
+baseline: %s.json
+retrain:
+  when: {drift: true}
+  cooldown: 48h
+`, name, strings.Join(w.topics, ", "), int(length.Minutes()), name)
+	}
+	address := c.proxy.Addr()
+	w.settings(w.dir, address, w.database, w.nats.URL, testkit.Name(g, "watch"))
+	for _, name := range p.models {
+		w.monitor(w.dir, name, w.yaml[name], w.traffic.Baseline(g, name, 6_000, length))
+	}
+	return w
+}
+
+// settings writes the settings file of an installation into a folder.
+func (w *world) settings(dir, clickHouse, database, nats, group string) {
+	w.write(filepath.Join(dir, "modelwatch.yaml"), fmt.Sprintf(`kafka: {brokers: [%q], group: %s}
+clickhouse: {addr: [%q], database: %s}
+nats: {url: %q}
+monitors: monitors
+http: {listen: "127.0.0.1:0"}
+log: {level: info, format: json}
+`, w.c.kafka.Proxy.Addr(), group, clickHouse, database, nats))
+}
+
+func (w *world) write(path, text string) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		w.Fatal(err)
+	}
+	// A file is there whole or not at all, as an editor or a ConfigMap leaves it.
+	next := path + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// monitor writes a monitor with its baseline and keeps the spec that rows must
+// count under.
+func (w *world) monitor(dir, model, yaml string, baseline *schemas.Baseline) {
+	body, err := json.Marshal(baseline)
+	if err != nil {
+		w.Fatal(err)
+	}
+	m, err := schemas.ParseMonitor("monitor", []byte(yaml))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.write(filepath.Join(dir, "monitors", m.Baseline), string(body))
+	spec, _, err := schemas.BuildSpec(m, baseline)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.watched = append(w.watched, testkit.Watched{Spec: *spec, Topics: m.Topics})
+	w.write(filepath.Join(dir, "monitors", model+".yaml"), yaml)
+}
+
+// produce sends the events up to the beginning of window n.
+func (w *world) produce(n float64) {
+	from := w.produced
+	w.produced = n
+	records := w.traffic.Records(at(from), at(n))
+	if err := testkit.Send(w.ctx, w.c.kafka.Addr, records); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// producing sends windows up to n one after the other until done, with a pause
+// between them.
+func (w *world) producing(n float64, pause time.Duration) (wait func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for w.produced < n && w.ctx.Err() == nil {
+			w.produce(min(w.produced+1, n))
+			select {
+			case <-time.After(pause):
+			case <-w.ctx.Done():
+			}
+		}
+	}()
+	return func() { <-ended }
+}
+
+// memory is the most that any replica ever had resident, in bytes.
+func (w *world) memory() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most := w.peak
+	for _, r := range w.replicas {
+		r.mu.Lock()
+		most = max(most, r.peak)
+		r.mu.Unlock()
+	}
+	return most
+}
+
+// standing lists the replicas that run.
+func (w *world) standing() []*replica {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*replica
+	for _, r := range w.replicas {
+		if r.running() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
