@@ -111,6 +111,7 @@ type TopicMetadata struct {
 	Name       string
 	ID         TopicID
 	Partitions []PartitionMetadata // sorted by partition
+	Operations Operations          // as [Client.Rights] asks for them
 	Err        error               // nil, or why the topic cannot be used, as kafka.UnknownTopicOrPartition
 }
 
@@ -133,6 +134,11 @@ func (m Metadata) Topic(name string) *TopicMetadata {
 // Metadata asks for topics by name; a topic that does not exist comes back with
 // its error and is not created. Without topics only the brokers are asked for.
 func (c *Client) Metadata(ctx context.Context, topics ...string) (Metadata, error) {
+	return c.metadata(ctx, false, topics)
+}
+
+// metadata asks for the user's operations on each topic too, where told so.
+func (c *Client) metadata(ctx context.Context, operations bool, topics []string) (Metadata, error) {
 	var m Metadata
 	c.stats.Refreshes.Add(1)
 	err := c.call(ctx, -1, request{protocol.Metadata, 12, true}, c.cfg.RequestTimeout, func(e *encoder) {
@@ -143,7 +149,7 @@ func (c *Client) Metadata(ctx context.Context, topics ...string) (Metadata, erro
 			e.tags()
 		}
 		e.boolean(false)
-		e.boolean(false)
+		e.boolean(operations)
 		e.tags()
 	}, func(d *decoder) error {
 		m = decodeMetadata(d)
@@ -177,7 +183,7 @@ func decodeMetadata(d *decoder) (m Metadata) {
 			}
 			d.tags(nil)
 		}
-		d.i32() // operations allowed
+		t.Operations = Operations(d.i32())
 		d.tags(nil)
 		slices.SortFunc(t.Partitions, func(a, b PartitionMetadata) int { return int(a.Partition) - int(b.Partition) })
 		m.Topics = append(m.Topics, t)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,8 +156,9 @@ name, and prints all that is wrong at once: place, key, what, and what to do.
 Warnings say what a monitor will not see, notes which keys change nothing yet.
 
 With --connect it also tries Kafka, ClickHouse and NATS as the settings name
-them, looks at each topic and decodes its latest events: how many can be used,
-why the others cannot, and which features events and monitor do not share.
+them and says which rights their users lack or have beyond need, looks at each
+topic and decodes its latest events: how many can be used, why the others
+cannot, and which features events and monitor do not share.
 Nothing is changed on the servers.`,
 		Example: `  modelwatch check monitors
   modelwatch check monitors/flight-delay.yaml --json
@@ -180,6 +183,7 @@ Nothing is changed on the servers.`,
 			r.Settings = path
 			r.wrong(err)
 			if err == nil {
+				r.sensitive(*s, monitors)
 				if err := r.connect(cmd.Context(), *s, monitors); err != nil {
 					return err
 				}
@@ -188,6 +192,26 @@ Nothing is changed on the servers.`,
 		return p.print(r, asJSON)
 	}
 	return cmd
+}
+
+// sensitive notes features whose values are left out for want of a key.
+func (r *report) sensitive(s config.Settings, monitors []config.Monitor) {
+	if s.HashKey.Reveal() != "" {
+		return
+	}
+	for i := range monitors {
+		m := &monitors[i]
+		for _, name := range slices.Sorted(maps.Keys(m.Features)) {
+			if !m.Features[name].Sensitive {
+				continue
+			}
+			p := schemas.Problem{File: m.File, Message: fmt.Sprintf("values of `%s` are left out wherever rows are shown", name), Hint: "set `hash_key_file` to have equal ones told from others"}
+			if at := m.Place("features", name, "sensitive"); at != nil {
+				p.Line, p.Column, p.Path = at.Line, at.Column, at.Path
+			}
+			r.Problems = append(r.Problems, remark{weightNote, p})
+		}
+	}
 }
 
 // monitorFiles lists the files that paths name, folders by their monitor files.

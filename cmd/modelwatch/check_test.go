@@ -150,8 +150,11 @@ func TestCheck_Connect(t *testing.T) {
 	f(0, []finding{{"note", "clickhouse", embedded, ""}, {"note", "nats", embedded, ""}, {"note", "kafka", embedded, ""}})
 	f(0, []finding{
 		{"ok", "clickhouse", house.Addr + " answers", ""},
+		{"warn", "clickhouse", "its user may do more than is needed: ", "docs/security.md"},
 		{"ok", "nats", bus.URL + " answers", ""},
+		{"warn", "nats", "its user may do more than is needed: publish >, subscribe >", "docs/security.md"},
 		{"ok", "kafka", kafka.Addr + " answers", ""},
+		{"warn", "kafka", "its brokers keep no access lists", "docs/security.md"},
 		{"warn", "topic " + topic, "no events", ""},
 		{"warn", "model flight-delay", "none of its events", ""},
 	}, "--clickhouse.addr", house.Addr, "--clickhouse.database", "not_there_yet", "--nats.url", bus.URL, "--kafka.brokers", kafka.Addr)

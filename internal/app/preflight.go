@@ -23,20 +23,22 @@ func Preflight(ctx context.Context, s config.Settings, monitors []config.Monitor
 	for _, try := range []struct {
 		name     string
 		embedded bool
-		reach    func() (preflight.Finding, error)
+		reach    func() ([]preflight.Finding, error)
 	}{
-		{"clickhouse", s.ClickHouse.Embedded, func() (preflight.Finding, error) { return reachClickHouse(ctx, cfg, s, log) }},
-		{"nats", s.NATS.Embedded, func() (preflight.Finding, error) { return reachNATS(ctx, cfg, s, log) }},
+		{"clickhouse", s.ClickHouse.Embedded, func() ([]preflight.Finding, error) { return reachClickHouse(ctx, cfg, s, log) }},
+		{"nats", s.NATS.Embedded, func() ([]preflight.Finding, error) { return reachNATS(ctx, cfg, s, log) }},
 	} {
 		if try.embedded {
 			say(embeddedNote(try.name))
 			continue
 		}
-		f, err := try.reach()
+		found, err := try.reach()
 		if err != nil {
 			return err
 		}
-		say(f)
+		for _, f := range found {
+			say(f)
+		}
 	}
 	if s.Kafka.Embedded {
 		say(embeddedNote("kafka"))
@@ -56,6 +58,9 @@ func Preflight(ctx context.Context, s config.Settings, monitors []config.Monitor
 	if f.State != preflight.OK {
 		return nil
 	}
+	if err := preflight.KafkaRights(ctx, cfg, client, kc.Group, monitors, say); err != nil {
+		say(untold("kafka", err))
+	}
 	return preflight.Topics(ctx, cfg, client, formats, monitors, say)
 }
 
@@ -63,28 +68,53 @@ func embeddedNote(name string) preflight.Finding {
 	return preflight.Finding{State: preflight.Note, Subject: name, Message: "is embedded: it starts with the service and was not tried"}
 }
 
-func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {
+// untold says that a server does not tell what its user may do.
+func untold(subject string, err error) preflight.Finding {
+	return preflight.Finding{State: preflight.Note, Subject: subject, Message: "what its user may do is not known: " + err.Error(), Hint: "docs/security.md lists the rights that are needed"}
+}
+
+func reachClickHouse(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) ([]preflight.Finding, error) {
 	c, err := storeConfig(s.ClickHouse)
 	if err != nil {
-		return preflight.Finding{}, err
+		return nil, err
 	}
 	opened, err := store.Open(c, log)
 	if err != nil {
-		return preflight.Finding{}, err
+		return nil, err
 	}
 	defer opened.Close() // nothing was written
-	return preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Reach), nil
+	f := preflight.Reach(ctx, cfg, "clickhouse", strings.Join(c.Addr, ", "), "is it running? correct `clickhouse.addr`, its user or `clickhouse.tls`", opened.Reach)
+	if f.State != preflight.OK {
+		return []preflight.Finding{f}, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	r, err := opened.Rights(asking)
+	if err != nil {
+		return []preflight.Finding{f, untold("clickhouse", err)}, nil
+	}
+	return append([]preflight.Finding{f}, preflight.Rights("clickhouse", r.Missing, r.Extra, false)...), nil
 }
 
-func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) (preflight.Finding, error) {
+func reachNATS(ctx context.Context, cfg preflight.Config, s config.Settings, log zerolog.Logger) ([]preflight.Finding, error) {
 	c, err := busConfig(s.NATS)
 	if err != nil {
-		return preflight.Finding{}, err
+		return nil, err
 	}
 	opened, err := bus.Open(c, log)
 	if err != nil {
-		return preflight.Finding{}, err
+		return nil, err
 	}
 	defer opened.Close() // nothing was published
-	return preflight.Reach(ctx, cfg, "nats", c.URL, "is it running, with JetStream? correct `nats.url`, `nats.creds_file` or `nats.tls`", opened.Ping), nil
+	f := preflight.Reach(ctx, cfg, "nats", c.URL, "is it running, with JetStream? correct `nats.url`, `nats.creds_file` or `nats.tls`", opened.Ping)
+	if f.State != preflight.OK {
+		return []preflight.Finding{f}, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	r, err := opened.Rights(asking)
+	if err != nil {
+		return []preflight.Finding{f, untold("nats", err)}, nil
+	}
+	return append([]preflight.Finding{f}, preflight.Rights("nats", r.Missing, r.Extra, r.Partly)...), nil
 }

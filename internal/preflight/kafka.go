@@ -233,7 +233,7 @@ func (t *topic) decode(r *consumers.Record, partition int32, decoder decode.Deco
 func (t *topic) judge(s *sampled, late bool) {
 	size := count(len(t.meta.Partitions), "partition")
 	if late {
-		t.tell(Warn, fmt.Sprintf("only %s could be read in %s", count(s.read, "event"), t.cfg.Timeout), "see whether its leaders answer")
+		t.tell(Warn, fmt.Sprintf("only %s could be read in %s", count(s.read, "event"), t.cfg.Timeout), "see whether its leaders answer, and whether its user has the right Read on it")
 	}
 	switch {
 	case s.read == 0 && s.unread == 0:
