@@ -108,7 +108,7 @@ func (j *jsonFile) decode(line []byte, out *Row) (use bool, reason string) {
 	if d.More() || object == nil {
 		return false, "not one JSON object"
 	}
-	out.Parts, out.HasTime = 0, false
+	out.Parts, out.HasTime, out.ID, out.Version = 0, false, "", ""
 	out.Values = out.Values[:0]
 	features, event := object["features"].(map[string]any)
 	model, named := object["model"].(string)
@@ -126,6 +126,7 @@ func (j *jsonFile) decode(line []byte, out *Row) (use bool, reason string) {
 	if t, ok := eventTime(jsonValue(object["ts"])); ok {
 		out.Time, out.HasTime = t, true
 	}
+	out.ID, out.Version = jsonValue(object["id"]).Text, jsonValue(object["version"]).Text
 	if event {
 		out.Parts |= schemas.PartFeatures
 		if reason := j.put(out, features, schemas.RoleFeature); reason != "" {

@@ -34,6 +34,8 @@ type Row struct {
 	Time   int64        // event time, Unix milliseconds, where HasTime
 	// HasTime says that the source itself knows the time of the row.
 	HasTime bool
+	ID      string  // where the source itself knows it; "" for none
+	Version string  // of the model, as ID
 	Values  []Value // by index into Columns; those beyond its end are absent
 }
 
@@ -147,4 +149,11 @@ func eventTime(v Value) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// ParseTime reads a time as the columns of sources may have it: RFC 3339, or
+// one of the usual forms without a zone, as UTC.
+func ParseTime(s string) (time.Time, bool) {
+	ms, ok := eventTime(Value{Kind: schemas.KindText, Text: s})
+	return time.UnixMilli(ms).UTC(), ok
 }
