@@ -58,12 +58,39 @@ type BaselineStream struct {
 	Healthy map[string]Healthy `json:"healthy,omitempty"`
 }
 
-// Healthy is the spread of one statistic over the healthy windows.
+// Healthy is the spread of one statistic over the healthy windows and, where
+// Fitted is not 0, the law that detectors/budget has fitted to its own
+// statistic of the channel:
+//
+//	y = Level + Slope·(time, damped) + season + a + ε
+//
+// with a an AR(1) process of sd Noise and ε of known sampling variance.
 type Healthy struct {
 	Windows int     `json:"windows"`
 	Mean    float64 `json:"mean"`
 	SD      float64 `json:"sd"`
 	Max     float64 `json:"max"`
+
+	Fitted   int       `json:"fitted,omitempty"`   // windows behind what follows; 0: nothing was fitted
+	Days     float64   `json:"days,omitempty"`     // from the first to the last of them
+	Until    int64     `json:"until,omitempty"`    // end of the last, Unix milliseconds
+	Rows     float64   `json:"rows,omitempty"`     // mean values (or rows) of a window
+	Sampling float64   `json:"sampling,omitempty"` // mean known sampling variance of a window
+	Level    float64   `json:"level,omitempty"`    // of the channel, on its own scale
+	Season   []float64 `json:"season,omitempty"`   // 24 hours, 24 weekend hours, 7 weekdays from Monday; adds up to 0 over a week
+	Share    float64   `json:"share,omitempty"`    // of the variance over the reference that is season
+	Phi      float64   `json:"phi,omitempty"`      // autocorrelation from one window to the next
+	Noise    float64   `json:"noise,omitempty"`    // stationary sd of a
+	Tail     float64   `json:"tail,omitempty"`     // degrees of freedom of the innovations, a whole number
+	Scale    float64   `json:"scale,omitempty"`    // of the standardised innovations, at its upper 95 % limit
+	LevelSD  float64   `json:"level_sd,omitempty"` // of the level from week to week, beyond a
+	LevelSE  float64   `json:"level_se,omitempty"` // standard error of Level
+	Dead     float64   `json:"dead,omitempty"`     // dead zone: the shift that is still healthy
+	Honesty  float64   `json:"honesty,omitempty"`  // p-value of "this reference is honest", after Dead was grown
+	Slope    float64   `json:"slope,omitempty"`    // of the level at Until, a day; volume only
+	SlopeSE  float64   `json:"slope_se,omitempty"` // its standard error
+	Holidays int       `json:"holidays,omitempty"` // days of the calendar among the windows
+	Cut      int       `json:"cut,omitempty"`      // windows that were left out as incidents
 }
 
 // Column returns the column of that role and name, nil when there is none.

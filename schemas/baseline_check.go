@@ -55,6 +55,10 @@ func (c *BaselineColumn) validate() error {
 		if c.Name != c.Role.String() {
 			return fmt.Errorf("a column of that role is named %q", c.Role)
 		}
+	case RoleRows:
+		if PartOf(c.Name) == 0 {
+			return fmt.Errorf("counts of events are named after their part, not %q", c.Name)
+		}
 	default:
 		return fmt.Errorf("role %d is not one of a column", c.Role)
 	}

@@ -1,0 +1,518 @@
+package budget
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/mathext"
+
+	"github.com/modelwatch/modelwatch/internal/summary"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// The channels of a stream, with the unit of their statistic.
+const (
+	Location   = "location"    // mean normal score, in reference sd
+	Spread     = "scale"       // half the second normal score about the mean, near the log of the sd
+	Shape      = "shape"       // 2w², w Cohen's effect of the bins beyond location and scale
+	NullRate   = "null_rate"   // 2·asin √share of the rows
+	NaNRate    = "nan_rate"    // 2·asin √share of the rows; NaN and the infinities
+	AbsentRate = "absent_rate" // 2·asin √share of the rows
+	UnseenRate = "unseen_rate" // 2·asin √share of the values; categories only
+	TopShare   = "top_share"   // 2·asin √share of the values that are the reference's most common one
+	Distinct   = "distinct"    // ln of distinct values over as many as are expected; categories, whole only
+	Volume     = "volume"      // ln of the rows
+	LabelRate  = "label_rate"  // ln of the rows with labels
+)
+
+// order is the order in which the channels of a stream are told.
+var order = [...]string{Location, Spread, Shape, TopShare, NullRate, NaNRate, AbsentRate, UnseenRate, Distinct}
+
+// borrowed is how many values' worth of the reference's variance go into the
+// variance of a window, so that few equal values do not look certain.
+const borrowed = 10
+
+// minShare is the share of the reference that one group of bins of the
+// omnibus has at least: below it one row would decide.
+const minShare = 1. / 64
+
+// measured is one statistic and its known sampling variance.
+type measured struct {
+	y, r float64
+	n    uint64
+}
+
+// counts is what a statistic is made of, of a window or a reference, of a
+// slice or of the rest.
+type counts struct {
+	rows, present, null, nan, absent uint64
+	bins                             []uint64
+}
+
+func countsOf(s *summary.Summary) counts {
+	return counts{s.Rows, s.Present, s.Null, s.NaN + s.PosInf + s.NegInf, s.Absent, s.Bins}
+}
+
+func countsOfReference(s *schemas.BaselineStream) counts {
+	return counts{s.Rows, s.Present, s.Nulls, s.NaNs + s.Infs, s.Absent, s.Bins}
+}
+
+// without takes the rows of o out of c. Late revisions may make a slice
+// larger than its whole for a moment: what would be negative is 0.
+func (c *counts) without(o *counts) counts {
+	out := counts{
+		rows: c.rows - min(c.rows, o.rows), present: c.present - min(c.present, o.present), null: c.null - min(c.null, o.null),
+		nan: c.nan - min(c.nan, o.nan), absent: c.absent - min(c.absent, o.absent), bins: make([]uint64, len(c.bins)),
+	}
+	for i, n := range c.bins {
+		out.bins[i] = n
+		if i < len(o.bins) {
+			out.bins[i] -= min(n, o.bins[i])
+		}
+	}
+	return out
+}
+
+// yardstick measures the windows of one column by its reference.
+type yardstick struct {
+	column  *schemas.BaselineColumn
+	whole   counts            // of the reference
+	slices  map[string]counts // of the reference
+	score   []float64         // normal score of a bin; nil where there is one bin only, or categories
+	square  []float64         // its second score
+	vScore  float64           // reference variance of the scores
+	vSecond float64
+	shape   *omnibus // of the whole; nil where one group only
+	shapes  map[string]*omnibus
+	top     int // the most common bin, -1 where no value stands out
+}
+
+// newYardstick prepares a column of a baseline.
+func newYardstick(c *schemas.BaselineColumn) *yardstick {
+	s := &yardstick{column: c, slices: map[string]counts{}, shapes: map[string]*omnibus{}, top: -1}
+	for i := range c.Streams {
+		st := &c.Streams[i]
+		if st.Slice == "" {
+			s.whole = countsOfReference(st)
+		} else {
+			s.slices[st.Slice] = countsOfReference(st)
+		}
+	}
+	if c.Role == schemas.RoleRows || total(s.whole.bins) == 0 {
+		return s
+	}
+	categories := c.Type == schemas.TypeCategory
+	if !categories && len(s.whole.bins) > 1 {
+		s.scores()
+	}
+	s.shape = newOmnibus(s.whole.bins, s.score, s.square)
+	for name, k := range s.slices {
+		if total(k.bins) > 0 {
+			s.shapes[name] = newOmnibus(k.bins, s.score, s.square)
+		}
+	}
+	most := 0
+	for i, n := range s.whole.bins {
+		if n > s.whole.bins[most] {
+			most = i
+		}
+	}
+	share := float64(s.whole.bins[most]) / total(s.whole.bins)
+	// Of a number only a value that is heavy by itself has a share worth following.
+	if categories && len(s.whole.bins) > 2 || !categories && share >= .1 && len(s.whole.bins) > 1 {
+		s.top = most
+	}
+	return s
+}
+
+// scores computes the expected normal score of each bin and its second
+// moment about 1, given the reference's shares p (smoothed by half a count):
+//
+//	a_b = (φ(z_{b-1}) - φ(z_b)) / p_b,   c_b = (z_{b-1}φ(z_{b-1}) - z_bφ(z_b)) / p_b
+//
+// divided by the reference's own sd of a, so that the unit is that sd however
+// coarse the bins are.
+func (s *yardstick) scores() {
+	k := len(s.whole.bins)
+	n := total(s.whole.bins) + float64(k)/2
+	s.score, s.square = make([]float64, k), make([]float64, k)
+	cumulated, before, beforeZ := 0.0, 0.0, 0.0
+	for b, m := range s.whole.bins {
+		p := (float64(m) + .5) / n
+		cumulated += p
+		density, edge := 0.0, 0.0
+		if b < k-1 {
+			z := mathext.NormalQuantile(math.Min(cumulated, 1-1e-12))
+			density = math.Exp(-z*z/2) / math.Sqrt(2*math.Pi)
+			edge = z * density
+		}
+		s.score[b] = (before - density) / p
+		s.square[b] = (beforeZ - edge) / p
+		s.vScore += p * s.score[b] * s.score[b]
+		before, beforeZ = density, edge
+	}
+	// A column that hardly varies has no sd to speak of: a twentieth then.
+	unit := math.Sqrt(math.Max(s.vScore, .05))
+	s.vScore /= unit * unit
+	for b, m := range s.whole.bins {
+		s.score[b] /= unit
+		s.square[b] /= unit * unit
+		s.vSecond += (float64(m) + .5) / n * s.square[b] * s.square[b] / 4
+	}
+}
+
+// location returns the mean score of the values and its sampling variance
+//
+//	y = Σ q_b·a_b,   r = (n·Var_q(a) + 10·Var_p(a)) / (n·(n+10))
+//
+// and nothing without a value.
+func (s *yardstick) location(c *counts) (measured, bool) {
+	n := total(c.bins)
+	if n == 0 || s.score == nil || len(c.bins) != len(s.score) {
+		return measured{}, false
+	}
+	var sum, sq float64
+	for b, k := range c.bins {
+		if k > 0 {
+			w := float64(k) * s.score[b]
+			sum += w
+			sq += w * s.score[b]
+		}
+	}
+	y := sum / n
+	return measured{y, variance(sq/n-y*y, s.vScore, n), uint64(n)}, true
+}
+
+// spread returns half the mean second score about the window's own location,
+//
+//	y = ½·Σ q_b·(c_b - 2y₁a_b + y₁²)
+//
+// so that a shift does not leak into it to first order, and its variance.
+func (s *yardstick) spread(c *counts) (measured, bool) {
+	at, ok := s.location(c)
+	if !ok {
+		return measured{}, false
+	}
+	n := total(c.bins)
+	var sum, sq float64
+	for b, k := range c.bins {
+		if k > 0 {
+			e := (s.square[b] - 2*at.y*s.score[b] + at.y*at.y) / 2
+			w := float64(k) * e
+			sum += w
+			sq += w * e
+		}
+	}
+	y := sum / n
+	return measured{y, variance(sq/n-y*y, s.vSecond, n), uint64(n)}, true
+}
+
+// variance returns that of a mean of n, the window's own shrunk towards the reference's.
+func variance(window, reference, n float64) float64 {
+	return (n*math.Max(0, window) + borrowed*reference) / (n * (n + borrowed))
+}
+
+// rate returns 2·asin √((k+⅜)/(n+¾)) less the bias that it has at the
+// reference's rate, and its variance 1/(n+½) (Anscombe 1948). Without that
+// correction a rate of 0 would seem to fall as a window grows.
+func rate(k, n uint64, p float64) (measured, bool) {
+	if n == 0 {
+		return measured{}, false
+	}
+	fn := float64(n)
+	y := anscombe(float64(k), fn) - rateBias(fn, p)
+	return measured{y, 1 / (fn + .5), n}, true
+}
+
+func anscombe(k, n float64) float64 {
+	return 2 * math.Asin(math.Sqrt(math.Min(1, (k+.375)/(n+.75))))
+}
+
+// rateBias returns E[2·asin √((K+⅜)/(n+¾))] - 2·asin √p of K binomial (n, p),
+// summed where n·p or n·(1-p) is below 20, and 0 beyond, where it is less
+// than 0.002.
+func rateBias(n, p float64) float64 {
+	switch {
+	case p > .5:
+		return -rateBias(n, 1-p)
+	case n*p >= 20:
+		return 0
+	case p <= 0:
+		return anscombe(0, n)
+	}
+	// Poisson's probabilities thinned to the binomial's by their ratio.
+	term := math.Exp(n * math.Log1p(-p))
+	odds := p / (1 - p)
+	mean, left := 0.0, 1.0
+	for k := 0.0; k <= n && left > 1e-9; k++ {
+		mean += term * anscombe(k, n)
+		left -= term
+		term *= odds * (n - k) / (k + 1)
+	}
+	if left > 0 {
+		mean += left * anscombe(math.Min(n, 2*n*p+10), n)
+	}
+	return mean - 2*math.Asin(math.Sqrt(p))
+}
+
+// omnibus measures any change of shares beyond location and scale.
+type omnibus struct {
+	group  []int     // of a bin
+	p      []float64 // reference share of a group
+	h1, h2 []float64 // orthonormal scores of location and scale, taken out; nil for categories
+	own    []float64 // K(g,g) of the kernel of what is left
+	dims   float64
+}
+
+// newOmnibus pools the bins of a reference into groups of at least minShare,
+// neighbours for numbers, rare ones for categories, and takes the scores of
+// location and scale out of their space. It returns nil where nothing is left.
+func newOmnibus(bins []uint64, score, square []float64) *omnibus {
+	n := total(bins)
+	o := &omnibus{group: make([]int, len(bins))}
+	if score != nil {
+		run := 0.0
+		for b, k := range bins {
+			o.group[b] = len(o.p)
+			run += float64(k) / n
+			if run >= minShare {
+				o.p = append(o.p, run)
+				run = 0
+			}
+		}
+		if run > 0 || len(o.p) > 0 && o.group[len(bins)-1] == len(o.p) {
+			if len(o.p) == 0 {
+				return nil
+			}
+			for b := range o.group {
+				o.group[b] = min(o.group[b], len(o.p)-1)
+			}
+			o.p[len(o.p)-1] += run
+		}
+	} else {
+		o.poolRare(bins, n)
+	}
+	o.dims = float64(len(o.p) - 1)
+	if o.dims < 1 {
+		return nil
+	}
+	if score != nil {
+		o.takeOut(bins, n, score, square)
+		if o.dims < 1 {
+			return nil
+		}
+	}
+	o.own = make([]float64, len(o.p))
+	for g, p := range o.p {
+		o.own[g] = 1/p - 1
+		if o.h1 != nil {
+			o.own[g] -= o.h1[g]*o.h1[g] + o.h2[g]*o.h2[g]
+		}
+	}
+	return o
+}
+
+func (o *omnibus) poolRare(bins []uint64, n float64) {
+	byCount := make([]int, len(bins))
+	for i := range byCount {
+		byCount[i] = i
+	}
+	slices.SortStableFunc(byCount, func(a, b int) int { return cmp.Compare(bins[b], bins[a]) })
+	rest := 0.0
+	restGroup := -1
+	for _, b := range byCount {
+		p := float64(bins[b]) / n
+		if p >= minShare && restGroup < 0 {
+			o.group[b] = len(o.p)
+			o.p = append(o.p, p)
+			continue
+		}
+		if restGroup < 0 {
+			restGroup = len(o.p)
+		}
+		o.group[b] = restGroup
+		rest += p
+	}
+	if restGroup < 0 {
+		return
+	}
+	if rest >= minShare || len(o.p) == 0 {
+		o.p = append(o.p, math.Max(rest, 1e-12))
+		return
+	}
+	for b, g := range o.group {
+		o.group[b] = min(g, restGroup-1)
+	}
+	o.p[restGroup-1] += rest
+}
+
+// takeOut makes the groups' scores of location and scale orthonormal to 1 and
+// to each other under p.
+func (o *omnibus) takeOut(bins []uint64, n float64, score, square []float64) {
+	o.h1, o.h2 = make([]float64, len(o.p)), make([]float64, len(o.p))
+	for b, k := range bins {
+		g := o.group[b]
+		o.h1[g] += float64(k) / n / o.p[g] * score[b]
+		o.h2[g] += float64(k) / n / o.p[g] * square[b]
+	}
+	project := func(h, on []float64) {
+		dot := 0.0
+		for g, p := range o.p {
+			if on == nil {
+				dot += p * h[g]
+			} else {
+				dot += p * h[g] * on[g]
+			}
+		}
+		for g := range h {
+			if on == nil {
+				h[g] -= dot
+			} else {
+				h[g] -= dot * on[g]
+			}
+		}
+	}
+	normalise := func(h []float64) {
+		v := 0.0
+		for g, p := range o.p {
+			v += p * h[g] * h[g]
+		}
+		f := 0.0
+		if v > 1e-9 {
+			f = 1 / math.Sqrt(v)
+			o.dims--
+		}
+		for g := range h {
+			h[g] *= f
+		}
+	}
+	project(o.h1, nil)
+	normalise(o.h1)
+	project(o.h2, nil)
+	project(o.h2, o.h1)
+	normalise(o.h2)
+}
+
+// measure returns 2·U, U the unbiased estimate of Cohen's w² over the groups
+// beyond location and scale,
+//
+//	U = (n·Σ_j(Σ_g q_g h_j(g))² - Σ_g q_g K(g,g)) / (n-1)
+//
+// h_j an orthonormal basis of what is left and K its kernel, and its variance
+// 4·(2·dims/(n(n-1)) + 4·max(0,U)·n/((n+50)·n)). Fewer than two values give nothing.
+func (o *omnibus) measure(bins []uint64) (measured, bool) {
+	n := total(bins)
+	if o == nil || n < 2 || len(bins) != len(o.group) {
+		return measured{}, false
+	}
+	var room [128]float64
+	q := room[:]
+	if len(o.p) > len(q) {
+		q = make([]float64, len(o.p))
+	}
+	for b, k := range bins {
+		q[o.group[b]] += float64(k) / n
+	}
+	var all, own, d1, d2 float64
+	for g, p := range o.p {
+		d := q[g] - p
+		all += d * d / p
+		own += q[g] * o.own[g]
+		if o.h1 != nil {
+			d1 += d * o.h1[g]
+			d2 += d * o.h2[g]
+		}
+	}
+	u := (n*(all-d1*d1-d2*d2) - own) / (n - 1)
+	r := 2*o.dims/(n*(n-1)) + 4*math.Max(0, u)/(n+50)
+	return measured{2 * u, 4 * r, uint64(n)}, true
+}
+
+// distinct returns the logarithm of the distinct values over those expected
+// of n values drawn by the reference's shares,
+//
+//	y = ln (D+½) - ln (Σ_i 1-(1-p_i)^n + ½)
+//
+// for categories, and its variance: that of the occupancy, and of the
+// registers where D is estimated.
+func (s *yardstick) distinct(sum *summary.Summary) (measured, bool) {
+	if s.column.Type != schemas.TypeCategory || sum.Present == 0 || total(s.whole.bins) == 0 {
+		return measured{}, false
+	}
+	d, ok := sum.Distinct.Estimate()
+	if !ok || d == 0 {
+		return measured{}, false
+	}
+	n, all := float64(sum.Present), total(s.whole.bins)
+	var expected, v float64
+	for _, k := range s.whole.bins {
+		if k > 0 {
+			none := math.Exp(n * math.Log1p(-math.Min(float64(k)/all, 1-1e-12)))
+			expected += 1 - none
+			v += none * (1 - none)
+		}
+	}
+	r := (v + .25) / ((expected + .5) * (expected + .5))
+	if sum.Distinct.Registers != nil {
+		r += 1.0816 / (1 << summary.Precision)
+	}
+	return measured{math.Log((float64(d) + .5) / (expected + .5)), r, sum.Present}, true
+}
+
+// channel measures one channel of counts, by the reference's counts of the
+// same slice; shape is the omnibus of that slice.
+func (s *yardstick) channel(name string, c, ref *counts, shape *omnibus) (measured, bool) {
+	switch name {
+	case Location:
+		return s.location(c)
+	case Spread:
+		return s.spread(c)
+	case Shape:
+		return shape.measure(c.bins)
+	}
+	k, n, ok := s.of(name, c)
+	if !ok {
+		return measured{}, false
+	}
+	return rate(k, n, s.share(name, ref))
+}
+
+// of returns what a rate's channel counts: k of n.
+func (s *yardstick) of(name string, c *counts) (k, n uint64, ok bool) {
+	switch name {
+	case TopShare:
+		if s.top >= 0 && s.top < len(c.bins) {
+			return c.bins[s.top], uint64(total(c.bins)), true
+		}
+	case NullRate:
+		return c.null, c.rows, true
+	case NaNRate:
+		// In a prediction or score it is a hard fault of its own.
+		return c.nan, c.rows, s.column.Role == schemas.RoleFeature
+	case AbsentRate:
+		return c.absent, c.rows, true
+	case UnseenRate:
+		if s.column.Type == schemas.TypeCategory && len(c.bins) > 0 {
+			return c.bins[len(c.bins)-1], c.present, true
+		}
+	}
+	return 0, 0, false
+}
+
+// share returns the share that a rate's channel counts, 0 of nothing.
+func (s *yardstick) share(name string, c *counts) float64 {
+	k, n, ok := s.of(name, c)
+	if !ok || n == 0 {
+		return 0
+	}
+	return float64(k) / float64(n)
+}
+
+func total(bins []uint64) float64 {
+	var n uint64
+	for _, k := range bins {
+		n += k
+	}
+	return float64(n)
+}
