@@ -50,6 +50,10 @@ VULNLOG ?= /dev/null
 vuln: ## look for known vulnerabilities in what the program calls (needs https://vuln.go.dev or GOVULNDB)
 	@$(TOOL) govulncheck $(PKGS) 2>&1 | tee $(VULNLOG)
 
+faults: ## hurt the built program in every way and compare (FAULTS=kills,zombies SEED=1 KILLS=200); writes faults.json
+	@mkdir -p bin && go build -o bin/faults ./internal/campaign/cmd/faults
+	@FAULTS="$(FAULTS)" SEED="$(SEED)" KILLS="$(KILLS)" bin/faults
+
 bench: build ## measure against real servers: BENCH=ingest, evaluate or latency (flags: ARGS="--quick")
 	@go -C internal/bench/decoders build -o $(CURDIR)/bin/decoders .
 	@go run ./internal/testkit/cmd/testservers -- bash -c 'case $(BENCH) in \

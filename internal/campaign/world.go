@@ -148,9 +148,21 @@ func (w *world) monitor(dir, model, yaml string, baseline *schemas.Baseline) {
 func (w *world) produce(n float64) {
 	from := w.produced
 	w.produced = n
-	records := w.traffic.Records(at(from), at(n))
-	if err := testkit.Send(w.ctx, w.c.kafka.Addr, records); err != nil {
-		w.Fatal(err)
+	w.send(w.traffic.Records(at(from), at(n)))
+}
+
+// send sends records. A broker that has just started gives no producer ids
+// yet, without which nothing is sent.
+func (w *world) send(records []testkit.Record) {
+	for {
+		err := testkit.Send(w.ctx, w.c.kafka.Addr, records)
+		switch {
+		case err == nil || w.ctx.Err() != nil:
+			return
+		case !strings.Contains(err.Error(), "unable to initialize a producer ID"):
+			w.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
 }
 
