@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,6 +106,9 @@ func (s *service) ask(ctx context.Context, method, address string, question []by
 		var at *url.Error
 		if errors.As(err, &at) {
 			err = at.Err
+		}
+		if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+			return fmt.Errorf("reaching the service at %s: %w; name the file of its authority in SSL_CERT_FILE", s.url, err)
 		}
 		return fmt.Errorf("reaching the service at %s: %w; start one with `modelwatch run`, or point at it with --url or MODELWATCH_URL", s.url, err)
 	}

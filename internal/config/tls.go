@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 )
 
@@ -80,4 +81,27 @@ func keyPair(cert, key string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("reading certificate %s and key %s: %w", cert, key, err)
 	}
 	return pair, nil
+}
+
+// TLSAdvice says what to do about a connection that failed for a certificate;
+// "" where it failed for anything else. block is the key of the settings that
+// holds the tls block, such as kafka.tls.
+func TLSAdvice(err error, block string) string {
+	var (
+		invalid x509.CertificateInvalidError
+		host    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		plain   tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the server's certificate is out of its time: have it renewed, and see whether the clocks agree"
+	case errors.As(err, &host):
+		return "the server's certificate is for another name: connect by a name that it has, or give that name as `" + block + ".server_name`"
+	case errors.As(err, &unknown):
+		return "nobody known here has signed the server's certificate: name the file of its authority as `" + block + ".ca`"
+	case errors.As(err, &plain):
+		return "the server does not speak TLS on that port: give the port that does, or take `" + block + "` away"
+	}
+	return ""
 }

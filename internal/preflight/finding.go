@@ -3,6 +3,8 @@ package preflight
 import (
 	"context"
 	"time"
+
+	"github.com/modelwatch/modelwatch/internal/config"
 )
 
 // State is how a finding is to be taken.
@@ -33,11 +35,15 @@ type Config struct {
 // DefaultConfig reads 100 events of each topic and waits ten seconds.
 func DefaultConfig() Config { return Config{Sample: 100, Timeout: 10 * time.Second} }
 
-// Reach asks a server whether it answers.
+// Reach asks a server whether it answers. The hint is for all but trouble with
+// certificates, for which there is a better one.
 func Reach(ctx context.Context, cfg Config, subject, addr, hint string, ping func(context.Context) error) Finding {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	if err := ping(ctx); err != nil {
+		if advice := config.TLSAdvice(err, subject+".tls"); advice != "" {
+			hint = advice
+		}
 		return Finding{Error, subject, addr + " does not answer: " + err.Error(), hint}
 	}
 	return Finding{State: OK, Subject: subject, Message: addr + " answers"}

@@ -50,7 +50,9 @@ func TestRightsOfRestrictedKafkaUsers(t *testing.T) {
 	k.CreateTopic(t, consumers.DeadLetterTopic, 1, nil)
 	send(t, k.Addr, "flights", 0, `{"model":"m","features":{"a":1}}`)
 	topic := func(name string) func(*kadm.ACLBuilder) *kadm.ACLBuilder {
-		return func(b *kadm.ACLBuilder) *kadm.ACLBuilder { return b.Topics(name).ResourcePatternType(kadm.ACLPatternLiteral) }
+		return func(b *kadm.ACLBuilder) *kadm.ACLBuilder {
+			return b.Topics(name).ResourcePatternType(kadm.ACLPatternLiteral)
+		}
 	}
 	group := func(b *kadm.ACLBuilder) *kadm.ACLBuilder {
 		return b.Groups("mw").ResourcePatternType(kadm.ACLPatternLiteral)
