@@ -31,7 +31,7 @@ measurement.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.Args = unknownCommand
-	cmd.AddCommand(p.benchIngest(), p.benchRows(), p.benchBroker())
+	cmd.AddCommand(p.benchIngest(), p.benchEvaluate(), p.benchLatency(), p.benchRows(), p.benchBroker())
 	return cmd
 }
 
@@ -147,7 +147,7 @@ func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) 
 	defer stop()
 	progress := func(s string) { fmt.Fprintln(p.err, s) }
 	servers, err := bench.StartServers(ctx, bench.Want{
-		Kafka: f.kafka, ClickHouse: f.clickhouse, Progress: progress,
+		Kafka: f.kafka, ClickHouse: f.clickhouse, NATS: bench.NoServer, Progress: progress,
 		Engine: slices.ContainsFunc(f.beside, func(r string) bool { return strings.HasPrefix(r, "clickhouse") }),
 	})
 	if err != nil {

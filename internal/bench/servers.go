@@ -35,11 +35,13 @@ type Servers struct {
 	nats   *embedded.NATS
 }
 
+// NoServer is the address of a server that is not needed.
+const NoServer = "-"
+
 // Want says which servers there are and which are needed beside them.
 type Want struct {
-	Kafka, ClickHouse, NATS string // addresses; "" starts one
+	Kafka, ClickHouse, NATS string // addresses; "" starts one, NoServer none
 	Engine                  bool   // an own ClickHouse, if it can be had
-	Bus                     bool   // NATS is needed
 	Progress                func(string)
 }
 
@@ -84,7 +86,7 @@ func StartServers(ctx context.Context, w Want) (s *Servers, err error) {
 	} else {
 		s.NoEngine = "not asked for"
 	}
-	if w.Bus && w.NATS == "" {
+	if w.NATS == "" {
 		w.Progress("starting NATS in this process")
 		if s.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{Dir: filepath.Join(s.dir, "nats"), Logger: zerolog.Nop()}); err != nil {
 			return s, err

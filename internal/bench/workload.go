@@ -50,6 +50,8 @@ type Workload struct {
 	columns []column
 	rng     *rand.Rand
 	row     int
+	skipped time.Duration
+	model   int // of the last row
 }
 
 type form uint8
@@ -193,15 +195,27 @@ func evenly(lo, hi float64, n int) []float64 {
 	return out
 }
 
+// keep makes the next row one of so long after the first, whatever rows there
+// were before.
+func (w *Workload) keep(gone time.Duration) {
+	w.row = int(gone / Pace)
+}
+
+// Skip lets event time go on without rows.
+func (w *Workload) Skip(d time.Duration) {
+	w.skipped += d
+}
+
 // Append writes the next row behind to and returns it with the row's time.
 func (w *Workload) Append(to []byte) ([]byte, time.Time) {
 	r := w.rng
-	at := start.Add(time.Duration(w.row) * Pace)
+	at := start.Add(time.Duration(w.row)*Pace + w.skipped)
 	w.row++
 	to = append(to, `{"id":"`...)
 	to = hex16(hex16(to, r.Uint64()), r.Uint64())
 	to = append(to, `","model":"`...)
-	to = append(to, ModelName(r.IntN(w.Models))...)
+	w.model = r.IntN(w.Models)
+	to = append(to, ModelName(w.model)...)
 	to = append(to, `","version":"2026.01","ts":"`...)
 	to = at.AppendFormat(to, "2006-01-02T15:04:05.000Z")
 	if w.Kind == Predictions {

@@ -1,0 +1,532 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/consumers/decode"
+	"github.com/modelwatch/modelwatch/consumers/decode/native"
+	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/internal/evaluate"
+	"github.com/modelwatch/modelwatch/internal/store"
+	"github.com/modelwatch/modelwatch/internal/summary"
+	"github.com/modelwatch/modelwatch/internal/window"
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// EvaluateConfig says what is judged.
+type EvaluateConfig struct {
+	Servers    *Servers
+	Seed       uint64
+	Partitions int
+	Windows    int // judged of each case; medians count
+	Cases      []EvaluateCase
+	Profile    io.Writer // gets the CPU profile of judging; nil for nobody
+	Progress   func(string)
+}
+
+// EvaluateCase is one line of the table.
+type EvaluateCase struct {
+	Features int
+	Rows     int // of a window
+}
+
+// Evaluated is what was measured of one case. Times are medians over windows.
+type Evaluated struct {
+	Features   int `json:"features"`
+	Streams    int `json:"streams"` // of a window: features, as a whole and in each slice, and counts of rows
+	Rows       int `json:"rows"`
+	Partitions int `json:"partitions"`
+	Windows    int `json:"windows"`
+
+	Detect     float64 `json:"detect_ms"`     // from the window in memory to the step that is to be written
+	DetectCPU  float64 `json:"detect_cpu_ms"` // of all threads
+	PerStream  float64 `json:"detect_ns_per_stream"`
+	Read       float64 `json:"read_ms"` // from the store
+	ReadCPU    float64 `json:"read_cpu_ms"`
+	StateBytes int     `json:"state_bytes"` // of the last step
+	Verdicts   int     `json:"verdicts"`    // of the last step
+
+	OpenBytes   float64 `json:"open_bytes_per_stream"`          // memory of an open window
+	ClosedBytes float64 `json:"closed_bytes_per_stream"`        // in ClickHouse, compressed
+	SliceBytes  float64 `json:"closed_bytes_per_slice_stream"`  // of these, without registers
+	WholeBytes  float64 `json:"closed_bytes_per_whole_stream"`  // with registers of distinct values
+	PartBytes   float64 `json:"partial_bytes_per_stream_chunk"` // of what is kept of an open window
+}
+
+// EvaluateReport is all that was measured.
+type EvaluateReport struct {
+	Machine Machine     `json:"machine"`
+	Runs    []Evaluated `json:"runs"`
+	Targets []Target    `json:"targets"`
+}
+
+// Evaluate measures reading and judging windows.
+func Evaluate(ctx context.Context, cfg EvaluateConfig) (report *EvaluateReport, err error) {
+	if cfg.Windows < 1 || cfg.Partitions < 1 || len(cfg.Cases) == 0 {
+		return nil, errors.New("at least one window of one partition is needed")
+	}
+	b := &Bench{cfg: Config{Servers: cfg.Servers, Progress: cfg.Progress}}
+	if b.conn, err = connect(cfg.Servers.ClickHouse); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	report = &EvaluateReport{}
+	for _, c := range cfg.Cases {
+		b.say("judging %d windows of %d features in %d slices, %d rows each", cfg.Windows, c.Features, SliceValues+1, c.Rows)
+		e, err := b.evaluate(ctx, &cfg, c)
+		if err != nil {
+			return nil, fmt.Errorf("judging windows of %d features: %w", c.Features, err)
+		}
+		report.Runs = append(report.Runs, *e)
+	}
+	report.Machine = machine()
+	report.Machine.Runs = cfg.Windows
+	report.Targets = evaluateTargets(report.Runs)
+	return report, nil
+}
+
+// evaluate measures one case.
+func (b *Bench) evaluate(ctx context.Context, cfg *EvaluateConfig, c EvaluateCase) (out *Evaluated, err error) {
+	w := New(Shape{Kind: Features, Features: c.Features, Slices: 1, Models: 1}, cfg.Seed)
+	specs := w.Specs()
+	a, err := newAssembling(w, specs, cfg.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	out = &Evaluated{Features: c.Features, Rows: c.Rows, Partitions: cfg.Partitions, Windows: cfg.Windows}
+	b.say("  counting rows")
+	windows, err := a.windows(cfg.Windows, c.Rows)
+	if err != nil {
+		return nil, err
+	}
+	if out.OpenBytes, err = openBytes(w, specs, c.Rows); err != nil {
+		return nil, err
+	}
+	db, err := b.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.drop(db)) }()
+	b.say("  storing and reading")
+	merged, err := out.read(ctx, db, windows)
+	if err != nil {
+		return nil, err
+	}
+	if s, err := b.compact(ctx, db, "partials"); err != nil {
+		return nil, err
+	} else {
+		out.PartBytes = s.bytesPerRow
+	}
+	b.say("  judging")
+	baseline, err := healthyOf(&specs[0].Spec, merged[0].Entries, cfg.Windows)
+	if err != nil {
+		return nil, err
+	}
+	specs[0].Spec.Baseline = baseline.Hash
+	specs[0].Hash = specs[0].Spec.Hash()
+	profile, err := profiled(func() error { return out.judge(ctx, specs, baseline, merged) })
+	if err == nil && cfg.Profile != nil {
+		_, err = cfg.Profile.Write(profile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, b.closedBytes(ctx, out, merged)
+}
+
+// assembling counts rows as the service does, on several partitions.
+type assembling struct {
+	w       *Workload
+	specs   []schemas.SpecRecord
+	models  *window.Models
+	asm     []*window.Assembler
+	target  *target
+	decoder decode.Decoder
+	offset  int64
+	line    []byte
+}
+
+func newAssembling(w *Workload, specs []schemas.SpecRecord, partitions int) (*assembling, error) {
+	models, err := window.Compile(specs)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the specs: %w", err)
+	}
+	a := &assembling{w: w, specs: specs, models: models, target: &target{models: models, blocks: map[string]*schemas.Block{}}, decoder: native.New(decode.DefaultConfig())}
+	for p := range partitions {
+		chunk := schemas.Chunk{Topic: benchTopic, Epoch: schemas.Epoch{TopicID: [16]byte{1}}, Partition: int32(p)}
+		a.asm = append(a.asm, window.New(models, window.Start{Chunk: chunk, Previous: -1, Clock: window.NoTime}))
+	}
+	return a, nil
+}
+
+const benchTopic = "bench"
+
+// count passes rows through one partition.
+func (a *assembling) count(asm *window.Assembler, rows int) error {
+	add := func(block *schemas.Block) {
+		asm.Add(block, func(*window.Run) {})
+		block.Reset()
+	}
+	for range rows {
+		text, at := a.w.Append(a.line[:0])
+		a.line = text
+		r := decode.Record{Offset: a.offset, Value: text, Timestamp: at.UnixMilli()}
+		a.offset++
+		asm.Observe(r.Offset, r.Timestamp)
+		if got := a.decoder.Decode(&r, a.target); !got.OK() {
+			return fmt.Errorf("decoding row %d: %s", r.Offset, got)
+		}
+		if fault := asm.Admit(a.target.last); fault != "" {
+			return fmt.Errorf("row %d is refused: %s", r.Offset, fault)
+		}
+		if a.target.last.Full() {
+			add(a.target.last)
+		}
+	}
+	if b := a.target.last; b.N > 0 {
+		add(b)
+	}
+	return nil
+}
+
+// partialsOf are what one partition has to say of the windows.
+type partialsOf struct {
+	chunk    schemas.Chunk
+	end      int64
+	partials []summary.Partial
+}
+
+// windows counts rows of successive hours, in turns over the partitions, and
+// returns all partials.
+func (a *assembling) windows(n, rows int) ([]partialsOf, error) {
+	for k := range n {
+		a.w.Skip(time.Hour)
+		for _, asm := range a.asm {
+			if err := a.count(asm, rows/len(a.asm)); err != nil {
+				return nil, fmt.Errorf("counting window %d: %w", k, err)
+			}
+		}
+	}
+	var out []partialsOf
+	for _, asm := range a.asm {
+		out = append(out, partialsOf{asm.Chunk(), asm.End(), asm.Partials(nil, false)})
+	}
+	return out, nil
+}
+
+// openBytes is the memory that one more open window takes, for each stream.
+func openBytes(w *Workload, specs []schemas.SpecRecord, rows int) (float64, error) {
+	a, err := newAssembling(w, specs, 1)
+	if err != nil {
+		return 0, err
+	}
+	asm := a.asm[0]
+	hour := func() error {
+		w.Skip(time.Hour)
+		return a.count(asm, rows)
+	}
+	held := func() (uint64, int) {
+		streams := len(asm.Partials(nil, false))
+		asm.Panes(true)
+		asm.Clear()
+		runtime.GC()
+		runtime.GC() // what finalizers held
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc, streams
+	}
+	if err := hour(); err != nil {
+		return 0, err
+	}
+	if err := hour(); err != nil { // buffers have their size now
+		return 0, err
+	}
+	before, _ := held()
+	const more = 2
+	streams := 0
+	for range more {
+		if err := hour(); err != nil {
+			return 0, err
+		}
+	}
+	after, streams := held()
+	runtime.KeepAlive(a)
+	return (float64(after) - float64(before)) / float64(streams), nil
+}
+
+// read stores all partials and reads each window again.
+func (e *Evaluated) read(ctx context.Context, db *database, all []partialsOf) ([]store.MergedWindow, error) {
+	var starts []int64
+	for _, p := range all {
+		if err := db.Write(ctx, p.partials, schemas.Rows{Chunk: p.chunk, End: p.end}); err != nil {
+			return nil, err
+		}
+		for i := range p.partials {
+			if s := p.partials[i].WindowStart; !slices.Contains(starts, s) {
+				starts = append(starts, s)
+			}
+		}
+	}
+	slices.Sort(starts)
+	var out []store.MergedWindow
+	var took, cpu []float64
+	for _, start := range append(starts[:1:1], starts...) { // the first warms up
+		p := all[0].partials[0]
+		began, before := time.Now(), used()
+		w, err := db.ReadWindows(ctx, p.Model, p.SpecSeq, p.Part, []int64{start})
+		if err != nil {
+			return nil, err
+		}
+		took, cpu = append(took, milliseconds(time.Since(began))), append(cpu, milliseconds(used().since(before).cpu))
+		out = append(out, w[start])
+	}
+	e.Read, e.ReadCPU, e.Streams = median(took[1:]), median(cpu[1:]), len(out[1].Entries)
+	return out[1:], nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+// healthyOf makes the baseline of a window: the window itself is healthy, and
+// so are small strays from it.
+func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) (*schemas.Baseline, error) {
+	b := &schemas.Baseline{
+		Format: schemas.BaselineFormat, Model: spec.Model, Source: "a window of the workload", Window: schemas.Duration(spec.Window),
+		From: start.AddDate(0, 0, -28), To: start,
+	}
+	for i := range spec.Columns {
+		c := &spec.Columns[i]
+		col := schemas.BaselineColumn{Name: c.Name, Role: c.Role, Type: c.Type, Edges: c.Edges, Categories: c.Categories, Anchor: c.Anchor, Unit: c.Unit}
+		for _, e := range entries {
+			if e.Role != c.Role || e.Feature != c.Name {
+				continue
+			}
+			st := schemas.BaselineStream{
+				Slice: e.Slice, Rows: e.Rows, Present: e.Present, Absent: e.Absent, Nulls: e.Null, NaNs: e.NaN, Bad: e.Bad, Bins: e.Bins,
+				Healthy: map[string]schemas.Healthy{},
+			}
+			if c.Type == schemas.TypeNumber {
+				mean, sd := (*c.Min+*c.Max)/2, (*c.Max-*c.Min)/40
+				st.Mean, st.SD, st.Min, st.Max = &mean, &sd, &e.Min, &e.Max
+			}
+			rate := float64(e.Null) / math.Max(1, float64(e.Rows))
+			for channel, mean := range map[string]float64{
+				"null_rate": rate, "nan_rate": 0, "absent_rate": 0, "volume": math.Log(math.Max(1, float64(e.Rows))), "location": .1,
+			} {
+				sd := .02 + math.Sqrt(rate)/math.Sqrt(math.Max(1, float64(e.Rows)))
+				st.Healthy[channel] = schemas.Healthy{Windows: 28 * 24, Mean: mean, SD: sd, Max: mean + 4*sd}
+			}
+			b.Rows = max(b.Rows, e.Rows*uint64(windows))
+			col.Streams = append(col.Streams, st)
+		}
+		b.Columns = append(b.Columns, col)
+	}
+	return b, b.Seal()
+}
+
+// judge lets the evaluator of the service judge the windows from memory.
+func (e *Evaluated) judge(ctx context.Context, specs []schemas.SpecRecord, baseline *schemas.Baseline, merged []store.MergedWindow) error {
+	m := &memory{spec: &specs[0], offsets: merged[0].Offsets, windows: map[int64]evaluate.Merged{}}
+	first := specs[0].Spec.WindowStart(start.Add(time.Hour).UnixMilli())
+	for k, w := range merged {
+		entries := make([]detectors.Entry, len(w.Entries))
+		for i, of := range w.Entries {
+			entries[i] = detectors.Entry(of)
+		}
+		m.windows[first+int64(k)*specs[0].Spec.Window.Milliseconds()] = evaluate.Merged{Entries: entries, Revision: w.Revision, Offsets: w.Offsets}
+	}
+	monitor, err := schemas.ParseMonitor("bench", fmt.Appendf(nil, "model: %s\ntopics: [%s]\nwindow: 1h\nfeatures: {feat_000: {type: number}}\n", specs[0].Spec.Model, benchTopic))
+	if err != nil {
+		return err
+	}
+	config := evaluate.DefaultConfig()
+	config.MaxWindows = 1
+	model := evaluate.ModelOf(monitor, specs)
+	evaluator := evaluate.New(config, evaluate.Deps{
+		Windows: m, Signals: m, Journal: m, Models: func() []evaluate.Model { return []evaluate.Model{model} },
+		Baseline: func(string) *schemas.Baseline { return baseline }, Owns: func(string) bool { return true },
+		Partitions: func(string) int { return 1 }, Now: func() time.Time { return m.now }, Stats: &evaluate.Stats{}, Log: zerolog.Nop(),
+	})
+	for range merged {
+		m.reached += specs[0].Spec.Window.Milliseconds()
+		m.now = time.UnixMilli(first + m.reached).Add(specs[0].Spec.Lateness + time.Minute)
+		if err := evaluator.Settle(ctx); err != nil {
+			return err
+		}
+	}
+	if len(m.took) != len(merged) {
+		return fmt.Errorf("%d windows of %d were judged", len(m.took), len(merged))
+	}
+	e.Detect, e.DetectCPU = median(m.took), median(m.cpu)
+	e.PerStream = 1e6 * e.Detect / float64(e.Streams)
+	e.StateBytes, e.Verdicts = len(m.last.State), len(m.last.Verdicts)
+	if e.Verdicts == 0 {
+		return errors.New("nothing was judged")
+	}
+	return nil
+}
+
+// memory is the evaluator's store: windows that were read before, and a
+// journal that forgets all but the last step.
+type memory struct {
+	spec    *schemas.SpecRecord
+	windows map[int64]evaluate.Merged
+	offsets []schemas.OffsetRange
+	now     time.Time
+	reached int64 // event time, from the first window on
+
+	began     time.Time
+	before    usage
+	took, cpu []float64 // of judged windows, milliseconds
+	last      schemas.Step
+}
+
+// Starts implements evaluate.Windows.
+func (m *memory) Starts(_ context.Context, _ string, _ uint64, part schemas.Part, from, to int64) (out []int64, _ error) {
+	for s := range m.windows {
+		if part == schemas.PartFeatures && s >= from && s < to {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// ReadWindows implements evaluate.Windows; what is judged begins here.
+func (m *memory) ReadWindows(_ context.Context, _ string, _ uint64, _ schemas.Part, starts []int64) (map[int64]evaluate.Merged, error) {
+	out := map[int64]evaluate.Merged{}
+	for _, s := range starts {
+		if w, ok := m.windows[s]; ok {
+			out[s] = w
+		}
+	}
+	runtime.GC() // what came before is not the detectors' garbage
+	m.began, m.before = time.Now(), used()
+	return out, nil
+}
+
+// WriteSummaries implements evaluate.Windows.
+func (m *memory) WriteSummaries(context.Context, string, uint64, schemas.Part, int64, uint64, []detectors.Entry) error {
+	return nil
+}
+
+// Revised implements evaluate.Windows.
+func (m *memory) Revised(context.Context, string, int) ([]evaluate.WindowID, error) { return nil, nil }
+
+// Progress implements evaluate.Signals.
+func (m *memory) Progress(context.Context) ([]schemas.Progress, error) {
+	first := m.now.Add(-m.spec.Spec.Lateness - time.Minute).UnixMilli()
+	at := first + m.spec.Spec.Lateness.Milliseconds()
+	return []schemas.Progress{{
+		Chunk: schemas.Chunk{Topic: benchTopic}, Previous: -1, End: 1, SpecSeq: m.spec.Seq, Clock: at, At: m.now.UnixMilli(),
+		Marks: []schemas.Mark{{Model: m.spec.Spec.Model, Part: schemas.PartFeatures, Max: at, Rows: 1}},
+	}}, nil
+}
+
+// Trips implements evaluate.Signals.
+func (m *memory) Trips(context.Context, time.Time) ([]schemas.Trip, time.Time, error) {
+	return nil, m.now, nil
+}
+
+// LastStep implements evaluate.Journal.
+func (m *memory) LastStep(context.Context, string) (*schemas.Step, error) {
+	if m.last.Step == 0 {
+		return nil, nil //nolint:nilnil // as the interface says
+	}
+	return &m.last, nil
+}
+
+// Append implements evaluate.Journal; what was judged ends here.
+func (m *memory) Append(_ context.Context, step schemas.Step) (bool, error) {
+	m.took, m.cpu = append(m.took, milliseconds(time.Since(m.began))), append(m.cpu, milliseconds(used().since(m.before).cpu))
+	m.last = step
+	if !json.Valid(step.State) {
+		return false, errors.New("the state of a step is not JSON")
+	}
+	return true, nil
+}
+
+// compact merges all parts of a table and asks for its space.
+func (b *Bench) compact(ctx context.Context, db *database, table string) (space, error) {
+	if err := b.conn.Exec(ctx, "OPTIMIZE TABLE "+db.name+"."+table+" FINAL"); err != nil {
+		return space{}, fmt.Errorf("merging %s: %w", table, err)
+	}
+	return b.space(ctx, db, table)
+}
+
+// closedBytes keeps the windows as they are kept when they are judged: all of
+// a window, only its slices, only the wholes.
+func (b *Bench) closedBytes(ctx context.Context, e *Evaluated, merged []store.MergedWindow) error {
+	for _, kind := range []struct {
+		keep func(store.Entry) bool
+		to   *float64
+	}{
+		{func(store.Entry) bool { return true }, &e.ClosedBytes},
+		{func(s store.Entry) bool { return s.Slice != "" }, &e.SliceBytes},
+		{func(s store.Entry) bool { return s.Slice == "" }, &e.WholeBytes},
+	} {
+		db, err := b.database(ctx)
+		if err != nil {
+			return err
+		}
+		for k, w := range merged {
+			var entries []store.Entry
+			for _, s := range w.Entries {
+				if kind.keep(s) {
+					entries = append(entries, s)
+				}
+			}
+			if err == nil {
+				err = db.WriteSummaries(ctx, ModelName(0), 1, schemas.PartFeatures, int64(k)*time.Hour.Milliseconds(), w.Revision, entries)
+			}
+		}
+		var s space
+		if err == nil {
+			s, err = b.compact(ctx, db, "summaries")
+		}
+		if err := errors.Join(err, b.drop(db)); err != nil {
+			return err
+		}
+		*kind.to = s.bytesPerRow
+	}
+	return nil
+}
+
+// evaluateTargets judges the cases.
+func evaluateTargets(all []Evaluated) []Target {
+	var out []Target
+	most := func(figure string, got, want float64) {
+		out = append(out, Target{figure, fmt.Sprintf("≤ %.6g", want), got, got <= want})
+	}
+	for _, e := range all {
+		if e.Features != 1000 {
+			continue
+		}
+		of := fmt.Sprintf(", 1000 features, %d rows a window", e.Rows)
+		most("detectors on a window in memory, ms"+of, e.Detect, 50)
+		most("reading it from the store, ms"+of, e.Read, 1000)
+		most("memory of an open (feature, slice), bytes"+of, e.OpenBytes, 1500)
+		most("a closed (feature, slice) in ClickHouse, bytes"+of, e.SliceBytes, 200)
+		most("a closed feature with registers, bytes"+of, e.WholeBytes, 400)
+	}
+	for i, e := range all {
+		for _, o := range all[:i] {
+			switch {
+			case e.Features == o.Features && e.Rows > o.Rows:
+				most(fmt.Sprintf("detectors, %d rows a window to %d, %d features", e.Rows, o.Rows, e.Features), e.Detect/o.Detect, 1.1)
+			case e.Features > o.Features && e.Rows == o.Rows && i > 0 && o.Features == all[0].Features:
+				most(fmt.Sprintf("detectors a stream, %d features to %d", e.Features, o.Features), e.PerStream/o.PerStream, 1.1)
+			}
+		}
+	}
+	return out
+}
