@@ -146,9 +146,17 @@ func (l *law) step(s *state, u, r, dead float64, w weights) outcome {
 	s.a = l.Phi * (s.a + gain*v)
 	s.bias = l.Phi * (s.bias + gain*c)
 	s.p = l.Phi*l.Phi*s.p*(1-gain) + l.q
-	s.level += l.smooth(dead, r) * (u - s.level)
+	if d := u - s.level; math.Abs(d) > jump*sd {
+		s.level = u // no noise does that: a fault has begun, or has been mended
+	} else {
+		s.level += l.smooth(dead, r) * d
+	}
 	return o
 }
+
+// jump is by how many standard deviations of a window the level may be off
+// before it is taken anew instead of smoothed.
+const jump = 4
 
 // smooth returns how much of a window goes into the level: so much that its
 // standard error is half the dead zone, at least a twelfth.

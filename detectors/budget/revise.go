@@ -1,56 +1,115 @@
 package budget
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/modelwatch/modelwatch/detectors"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-// Revise measures a window again that was judged before and has got rows
-// since. What was decided rests on more than this window and stays: a verdict
-// is ok where the statistic is within its healthy range now, else warn, and a
-// finding of state ok says that all streams of that fault are, so that an
-// alarm on this window alone can be withdrawn. There are no other findings.
+// Revise judges a window that was judged before and has got late rows since,
+// by itself: nothing is remembered, no budget is spent, and what was decided
+// stays. Of each fault of each column that could be judged it says
+//
+//	error    some stream is more than three sd beyond its dead zone
+//	ok       all are within their dead zones
+//	unknown  else
+//
+// A window alone knows nothing of the windows before it, so the sd is that of
+// the noise as a whole.
 func Revise(w *detectors.Window, ref *Reference, c Calendar, p Parameters) ([]schemas.Verdict, []detectors.Finding, error) {
-	j := judging{w: w, ref: ref, plan: &Plan{}, p: &p, m: &Memory{}}
-	if j.reason = j.whyNot(&c); j.reason == "" {
-		j.at = c.cells(w.Start, w.End)
-		if err := j.read(); err != nil {
-			return nil, nil, err
-		}
+	m := Memory{}
+	j := judging{w: w, ref: ref, plan: &Plan{}, p: &p, m: &m, onsets: map[whose]int64{}}
+	j.reason = j.whyNot(&c)
+	if j.reason != "" {
+		return j.verdicts(), nil, nil
 	}
-	inside := map[whose]bool{}
-	var order []whose
+	j.at = c.cells(w.Start, w.End)
+	if err := j.read(); err != nil {
+		return nil, nil, err
+	}
 	for i := range j.items {
 		it := &j.items[i]
 		if it.why != "" {
 			continue
 		}
-		it.out.shift = it.Y - it.mean
-		it.out.sd = it.Scale * math.Sqrt(math.Max(it.before.p+it.R, least))
-		it.out.z = it.out.shift / it.out.sd
-		it.outside = math.Abs(it.out.shift) > it.dead+3*it.out.sd && !(it.upOnly && it.out.shift < 0)
-		t := whose{faultOf(it.Key), it.Version, it.Feature}
-		ok, known := inside[t]
-		if !known {
-			order = append(order, t)
+		if err := j.step(it); err != nil {
+			return nil, nil, err
 		}
-		inside[t] = !it.outside && (ok || !known)
+		off := math.Abs(it.out.shift)
+		if it.upOnly {
+			off = it.out.shift
+		}
+		it.outside = off > it.dead
+		it.alarm = off > it.dead+3*it.out.sd
 	}
+	return j.verdicts(), j.revised(), nil
+}
+
+// verdicts are those of the window by itself.
+func (j *judging) verdicts() []schemas.Verdict {
 	seen := j.seen()
-	verdicts := make([]schemas.Verdict, len(seen))
+	out := make([]schemas.Verdict, 0, len(seen))
 	for i := range seen {
-		verdicts[i] = seen[i].Verdict
+		v := seen[i].Verdict
+		switch {
+		case seen[i].AtOnce:
+			v.State = schemas.StateError
+		case v.State == schemas.StateWarn:
+			v.State = schemas.StateUnknown
+		}
+		out = append(out, v)
 	}
-	var findings []detectors.Finding
-	for _, t := range order {
-		if inside[t] {
-			findings = append(findings, detectors.Finding{
+	return out
+}
+
+// revised puts the streams of a fault and column together.
+func (j *judging) revised() []detectors.Finding {
+	found := map[whose]*detectors.Finding{}
+	for i := range j.items {
+		it := &j.items[i]
+		if it.why != "" {
+			continue
+		}
+		t := whose{faultOf(it.Key), it.Version, it.Feature}
+		f := found[t]
+		if f == nil {
+			f = &detectors.Finding{
 				Fault: t.fault, Severity: schemas.SeverityWarning, State: schemas.StateOK, Version: t.version, Columns: []string{t.feature},
-				Onset: w.Start, Detected: w.End, Start: w.Start, End: w.End,
-			})
+				Onset: j.w.Start, Detected: j.w.End, Start: j.w.Start, End: j.w.End,
+			}
+			found[t] = f
+		}
+		if !it.outside {
+			continue
+		}
+		o := j.observe(it)
+		if it.alarm || f.State == schemas.StateOK {
+			f.Effect, f.Reason = o.Effect, o.Reason
+		}
+		f.Evidence = append(f.Evidence, o.Evidence)
+		if it.Slice != "" && !slices.Contains(f.Slices, it.Slice) {
+			f.Slices = append(f.Slices, it.Slice)
+		}
+		switch {
+		case it.alarm:
+			f.State = schemas.StateError
+		case f.State == schemas.StateOK:
+			f.State = schemas.StateUnknown
 		}
 	}
-	return verdicts, findings, nil
+	out := make([]detectors.Finding, 0, len(found))
+	for _, f := range found {
+		slices.Sort(f.Slices)
+		if slices.ContainsFunc(f.Evidence, func(e schemas.Evidence) bool { return e.Slice == "" }) {
+			f.Slices = nil
+		}
+		out = append(out, *f)
+	}
+	slices.SortFunc(out, func(a, b detectors.Finding) int {
+		return cmp.Or(cmp.Compare(a.Fault, b.Fault), cmp.Compare(a.Version, b.Version), slices.Compare(a.Columns, b.Columns))
+	})
+	return out
 }
