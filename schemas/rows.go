@@ -17,14 +17,15 @@ type Epoch struct {
 }
 
 // Progress is how far one partition is stored. Apart from HighWatermark,
-// LogStart, LeaderEpoch, IdleSince and At it is a pure function of the log up to End.
+// LogStart, LeaderEpoch, IdleSince, RewindSeq and At it is a pure function of the log up to End.
 type Progress struct {
 	Chunk
 	Previous   int64 // start of the chunk before, -1 for none; ids of that chunk are read again on resume
 	End        int64 // offset after the last record seen
 	SpecSeq    uint64
-	ClockStart int64 // running maximum of record timestamps at Start, Unix milliseconds; math.MinInt64 before the first record
-	Clock      int64 // the same at End
+	RewindSeq  uint64 // the last rewind of the partition that was known when it was read
+	ClockStart int64  // running maximum of record timestamps at Start, Unix milliseconds; math.MinInt64 before the first record
+	Clock      int64  // the same at End
 	Rows       uint64
 	Late       uint64
 	Rejected   []RejectCount // sorted by reason

@@ -90,7 +90,7 @@ func New(s config.Settings, version string, log zerolog.Logger) (*App, error) {
 	a.group = consumers.NewGroup(a.kafka, nil)
 	a.evaluator = evaluate.New(a.evaluateConfig(), a.evaluateDeps())
 	a.reading = &reading{
-		client: a.kafka, store: a.store, registry: a.registry, letters: consumers.NewDeadLetters(a.kafka),
+		client: a.kafka, store: a.store, registry: a.registry, rewinds: &rewinds{store: a.store, log: component(log, "rewinds")}, letters: consumers.NewDeadLetters(a.kafka),
 		stats: &a.reads, wrote: a.evaluator.Nudge, log: component(log, "ingest"),
 	}
 	if err := a.buildWeb(); err != nil {
@@ -236,6 +236,7 @@ func (a *App) work(ctx context.Context) error {
 	}
 	top.Go(func() error { return a.group.Run(failed, a.reading.serve) })
 	top.Go(func() error { return a.registry.watch(failed) })
+	top.Go(func() error { return a.reading.rewinds.watch(failed) })
 	top.Go(func() error { return a.watchMonitors(failed) })
 	top.Go(func() error { return a.retain(failed) })
 	err := top.Wait()

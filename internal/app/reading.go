@@ -25,6 +25,7 @@ type reading struct {
 	client   *consumers.Client
 	store    *store.Store
 	registry *registry
+	rewinds  *rewinds
 	letters  *consumers.DeadLetters
 	stats    *ingest.Stats
 	wrote    func()
@@ -120,7 +121,8 @@ func (r *reading) loop(fetcher *consumers.Fetcher, a consumers.Assignment, p con
 		Commit: func(_ context.Context, offset int64) error {
 			return a.Commit(map[consumers.TopicPartition]int64{at: offset})
 		},
-		Wrote: r.wrote, Now: faultpoint.Now, Stats: r.stats,
+		Rewinds: partitionRewinds{r.rewinds, ingest.Partition{Topic: p.Topic, TopicID: p.ID, Partition: p.Partition}},
+		Wrote:   r.wrote, Now: faultpoint.Now, Stats: r.stats,
 		Log: r.log.With().Str("topic", p.Topic).Int32("partition", p.Partition).Logger(),
 	}), nil
 }

@@ -30,14 +30,7 @@ type offline struct {
 }
 
 func openOffline(ctx context.Context, s config.Settings, monitors []config.Monitor, log zerolog.Logger) (*offline, error) {
-	// Servers that are embedded run in the service, where it has noted them.
-	ports := readPorts(s.Data)
-	if s.Kafka.Embedded {
-		s.Kafka.Brokers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.Kafka))}
-	}
-	if s.ClickHouse.Embedded {
-		s.ClickHouse.Addr = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.ClickHouse))}
-	}
+	s = storedAt(s)
 	sc, err := storeConfig(s.ClickHouse)
 	if err != nil {
 		return nil, err
@@ -65,6 +58,19 @@ func openOffline(ctx context.Context, s config.Settings, monitors []config.Monit
 		return nil, fmt.Errorf("reaching Kafka at %s: %w", strings.Join(s.Kafka.Brokers, ", "), err)
 	}
 	return o, nil
+}
+
+// storedAt returns settings with the addresses of servers that are embedded:
+// they run in the service, which has noted where.
+func storedAt(s config.Settings) config.Settings {
+	ports := readPorts(s.Data)
+	if s.Kafka.Embedded {
+		s.Kafka.Brokers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.Kafka))}
+	}
+	if s.ClickHouse.Embedded {
+		s.ClickHouse.Addr = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.ClickHouse))}
+	}
+	return s
 }
 
 func (o *offline) close() {

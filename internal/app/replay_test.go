@@ -193,3 +193,118 @@ func TestVerifyNamesWhatRetentionTook(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// rewind asks for a rewind and waits until it is done.
+func (s *site) rewind(t *testing.T, cfg app.RewindConfig) *app.Rewinding {
+	t.Helper()
+	monitors, err := config.Monitors(s.settings.Monitors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := app.Rewind(t.Context(), s.settings, monitors, cfg, false, zerolog.Nop())
+	if err != nil || plan.Rewind != 0 {
+		t.Fatalf("planning: %+v, %v", plan, err)
+	}
+	done, err := app.Rewind(t.Context(), s.settings, monitors, cfg, true, zerolog.Nop())
+	if err != nil || done.Rewind == 0 || !slices.Equal(fromOf(plan), fromOf(done)) {
+		t.Fatalf("planned %+v, asked for %+v, %v", plan, done, err)
+	}
+	eventually(t, 60*time.Second, func() string {
+		states, err := app.Rewinds(t.Context(), s.settings, 100, zerolog.Nop())
+		if err != nil {
+			return err.Error()
+		}
+		for _, r := range states {
+			if r.Seq == done.Rewind && (r.Done < r.Chunks || r.Chunks == 0) {
+				return fmt.Sprintf("%+v", r)
+			}
+		}
+		return ""
+	})
+	t.Logf("rewind %d: %+v", done.Rewind, done.Partitions)
+	return done
+}
+
+func fromOf(r *app.Rewinding) (out []int64) {
+	for _, p := range r.Partitions {
+		out = append(out, p.From)
+	}
+	return out
+}
+
+// TestRewindMendsWhatIsStored loses and damages rows of two replicas that go on
+// meanwhile: reading again puts all of it right, once, and tells nobody.
+func TestRewindMendsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	tr := s.counters(t, 3, "north", "south")
+	topic := tr.Models[0].Features
+	one, two := s.start(t), s.start(t)
+	n := 0
+	produce := func(from, to int) {
+		t.Helper()
+		for m := from; m < to; m++ {
+			records := tr.Records(noon.Add(time.Duration(m)*time.Minute), noon.Add(time.Duration(m+1)*time.Minute))
+			testkit.Produce(t, s.kafka.Addr, records)
+			n += len(records)
+		}
+	}
+	produce(0, 12) // 42 000 records: more than one chunk a partition
+	s.wants(t, 90*time.Second, fmt.Sprint(n), "SELECT sum(offset) FROM .progress")
+	s.wants(t, 60*time.Second, "22", "SELECT uniqExact(model, window_start) FROM .windows WHERE closed AND role = 'label'")
+	wantEqual(t, s.verify(t, "north", nil), 12)
+	told := s.alerts(t)
+
+	hurt := func(statement string) {
+		t.Helper()
+		s.clickHouse.Query(t, strings.ReplaceAll(statement, " .", " "+s.database+".")+" SETTINGS mutations_sync = 2")
+	}
+	at := noon.Add(3 * time.Minute).UnixMilli()
+	hurt("ALTER TABLE .partials DELETE WHERE partition = 1")
+	hurt(fmt.Sprintf("ALTER TABLE .summaries DELETE WHERE window_start = %d", at))
+	hurt("ALTER TABLE .partials UPDATE nulls = nulls + 1 WHERE model = 'north' AND role = 2 AND feature = 'age' AND slice = ''")
+	hurt(fmt.Sprintf("ALTER TABLE .summaries UPDATE rows = rows + 1 WHERE model = 'south' AND window_start = %d", noon.Add(5*time.Minute).UnixMilli()))
+	hurt("ALTER TABLE .ids DELETE WHERE partition = 1")
+	if r := s.verify(t, "south", func(c *replay.Config) { c.Settle = 0 }); r.Equal {
+		t.Fatal("nothing is wrong")
+	}
+	produce(12, 13)
+	done := s.rewind(t, app.RewindConfig{Topics: []string{topic}, Offset: -1, Reason: "a test"})
+	produce(13, 14)
+	s.wants(t, 60*time.Second, fmt.Sprint(n), "SELECT sum(offset) FROM .progress")
+	for _, model := range []string{"north", "south"} {
+		wantEqual(t, s.verify(t, model, nil), 14)
+	}
+	s.wants(t, 20*time.Second, "0", "SELECT countIf(n != 1) FROM (SELECT count() AS n FROM .ids FINAL GROUP BY topic, partition, offset, part)")
+	if got := s.query(t, "SELECT count() FROM .ids FINAL WHERE partition = 1"); got == "0" {
+		t.Error("the ids of a partition are not there again")
+	}
+	if now := s.alerts(t); len(now) < len(told) || !slices.Equal(now[:len(told)], told) {
+		t.Errorf("told before:%s\nand by now:%s", join(told), join(now))
+	} else if slices.ContainsFunc(now[len(told):], func(a string) bool { return strings.Contains(a, "revised") }) {
+		t.Errorf("reading again has told:%s", join(now[len(told):]))
+	}
+	again := func(rs ...*service) (n int) {
+		for _, r := range rs {
+			n += r.log.count("reading again as asked for")
+		}
+		return n
+	}
+	if got := again(one, two); got != len(done.Partitions) {
+		t.Errorf("%d partitions were read again %d times", len(done.Partitions), got)
+	}
+	// One of them from the middle.
+	part := s.rewind(t, app.RewindConfig{Topics: []string{topic}, Partitions: []int32{2}, Offset: 8000})
+	if len(part.Partitions) != 1 || part.Partitions[0].From == 0 || part.Partitions[0].From > 8000 {
+		t.Errorf("asked to begin at 8000: %+v", part)
+	}
+	one.stop(t)
+	two.stop(t)
+	third := s.start(t)
+	time.Sleep(3 * time.Second)
+	if again(third) != 0 {
+		t.Error("a new start reads again what was read again")
+	}
+	third.stop(t)
+	wantEqual(t, s.verify(t, "north", nil), 14)
+}

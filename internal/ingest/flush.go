@@ -49,7 +49,12 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 		return fmt.Errorf("flushing dead letters: %w", err)
 	}
 	l.addBlocks()
-	l.partials = l.asm.Partials(l.partials[:0], ext == small)
+	l.partials = l.partials[:0]
+	if ext == sealed || l.asm.End() >= l.hold {
+		// What is read again for a rewind is written at the end of its chunk only,
+		// and so with an end that no row of it has passed: it wins over all of them.
+		l.partials = l.asm.Partials(l.partials, ext == small)
+	}
 	rows := schemas.Rows{Chunk: l.asm.Chunk(), End: l.asm.End(), IDs: l.asm.IDs(), Panes: l.asm.Panes(ext == sealed)}
 	l.hide(rows.Panes)
 	rows.Trips = append(rows.Trips, l.gapTrips...)
@@ -69,7 +74,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 		}
 	}
 	p := l.asm.Progress()
-	p.GapFrom, p.GapTo = l.gap[0], l.gap[1]
+	p.GapFrom, p.GapTo, p.RewindSeq = l.gap[0], l.gap[1], l.rewound
 	p.HighWatermark, p.LogStart, p.LeaderEpoch = l.high, l.logStart, l.epoch
 	p.At = l.deps.Now().UnixMilli()
 	if l.idle {

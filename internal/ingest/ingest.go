@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,22 @@ type Store interface {
 	ChunkForSpecs(ctx context.Context, last schemas.Progress, records []schemas.SpecRecord, from int64) (p schemas.Progress, ok bool, err error)
 }
 
+// Rewinds tells what operators want to be read again of a partition.
+type Rewinds interface {
+	// Seq is the number of the last rewind of the partition that is known, 0 for none.
+	Seq() uint64
+	// Chunk returns the first chunk of the epoch of c that a rewind wants read
+	// again and that has not been, among those that start at from or later; nil
+	// where there is none.
+	Chunk(ctx context.Context, c schemas.Chunk, from int64) (*schemas.Progress, error)
+	// Next returns where the first stored chunk behind c starts, NoOffset where
+	// there is none.
+	Next(ctx context.Context, c schemas.Chunk) (int64, error)
+}
+
+// NoOffset stands for an offset that no log reaches.
+const NoOffset = math.MaxInt64
+
 // DeadLetters keeps what could not be used.
 type DeadLetters interface {
 	Put(ctx context.Context, l consumers.DeadLetter) error
@@ -56,6 +73,7 @@ type Deps struct {
 	OnlyModel   func() string                                 // of the topic, whose fault an event is that names none; "" where there are several
 	Commit      func(ctx context.Context, offset int64) error // tells the group; nil for none
 	Wrote       func()                                        // something was stored; nil for nobody cares
+	Rewinds     Rewinds                                       // nil for none
 	Until       int64                                         // offset at which the reading ends; 0 for a reading that goes on
 	Now         func() time.Time
 	Stats       *Stats

@@ -57,6 +57,10 @@ type Loop struct {
 	// epoch of the last record of that, -1 when not known.
 	known      int64
 	knownEpoch int32
+
+	rewound uint64 // the rewinds up to here are seen to
+	hold    int64  // up to here rows are read again for a rewind, and summaries wait for the chunk's end
+	limit   int64  // where the next stored chunk starts: the open one ends there
 }
 
 // New returns the loop of a partition; Run starts it.
@@ -64,7 +68,7 @@ func New(cfg Config, part Partition, deps Deps) *Loop {
 	if faultpoint.Broken(faultpoint.EpochFixed) {
 		part.TopicID = [16]byte{}
 	}
-	return &Loop{cfg: cfg, deps: deps, part: part}
+	return &Loop{cfg: cfg, deps: deps, part: part, limit: NoOffset}
 }
 
 // errAgain ends a reading, and another look at what is stored tells where to
@@ -82,7 +86,7 @@ var errRegrown = errors.New("records are of a later leader epoch than those that
 // start of its chunk by whoever comes next. A nil error means that it ended so.
 func (l *Loop) Run(ctx context.Context) error {
 	for {
-		l.specs = l.deps.Specs()
+		l.specs, l.rewound = l.deps.Specs(), l.rewinds()
 		err := l.resume(ctx)
 		if err == nil {
 			err = l.follow(ctx)
@@ -97,6 +101,14 @@ func (l *Loop) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// rewinds is the number of the last rewind of the partition.
+func (l *Loop) rewinds() uint64 {
+	if l.deps.Rewinds == nil {
+		return 0
+	}
+	return l.deps.Rewinds.Seq()
 }
 
 // stop stores what there is after ctx has ended.
@@ -116,7 +128,7 @@ func (l *Loop) stop(ctx context.Context) error {
 // follow reads on from where resume has put the source.
 func (l *Loop) follow(ctx context.Context) error {
 	for {
-		if l.deps.Specs() != l.specs {
+		if l.deps.Specs() != l.specs || l.rewinds() != l.rewound {
 			if err := l.flush(ctx, all); err != nil {
 				return err
 			}
@@ -178,7 +190,10 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 		l.asm.Skip(l.deps.Until)
 		return errUntil
 	}
-	l.asm.Skip(f.Offset())
+	l.asm.Skip(min(f.Offset(), l.limit))
+	if l.asm.End() >= l.limit && f.Offset() >= f.LastStable {
+		return l.yield(ctx) // no record is left that would tell
+	}
 	switch {
 	case l.asm.End() != before || f.Offset() < f.LastStable:
 		l.caughtUp = time.Time{}
@@ -203,7 +218,11 @@ func (l *Loop) count() {
 // pass takes in one record.
 func (l *Loop) pass(ctx context.Context) error {
 	r := &l.record
-	if l.asm.Border(r.Offset, r.Timestamp) {
+	border := l.asm.Border(r.Offset, r.Timestamp)
+	if r.Offset >= l.limit && (r.Offset > l.limit || !border) {
+		return l.yield(ctx)
+	}
+	if border {
 		if err := l.seal(ctx, r.Offset); err != nil {
 			return err
 		}
@@ -406,6 +425,29 @@ func (l *Loop) seal(ctx context.Context, offset int64) error {
 	l.deps.Stats.Chunks.Add(1)
 	l.asm.Next(l.specs.Models, offset)
 	l.reset([2]int64{})
+	return l.look(ctx)
+}
+
+// yield ends a chunk that is read again where another is stored that did not
+// begin by the chunk rule: what was left out before it can be read by now. Its
+// rows are its own.
+func (l *Loop) yield(ctx context.Context) error {
+	l.addBlocks()
+	l.asm.Skip(l.limit)
+	if err := l.flush(ctx, sealed); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+// look finds where the next stored chunk starts, as long as there is one.
+func (l *Loop) look(ctx context.Context) (err error) {
+	if l.deps.Rewinds == nil || l.limit == NoOffset {
+		return nil
+	}
+	if l.limit, err = l.deps.Rewinds.Next(ctx, l.asm.Chunk()); err != nil {
+		return fmt.Errorf("finding the chunk behind %s/%d@%d: %w", l.part.Topic, l.part.Partition, l.asm.Chunk().Start, err)
+	}
 	return nil
 }
 

@@ -72,6 +72,19 @@ func (l *Loop) resume(ctx context.Context) error {
 			last = earlier
 		}
 	}
+	rewound := false
+	if r := l.deps.Rewinds; r != nil && known.Last.RewindSeq < l.rewound {
+		again, err := r.Chunk(ctx, known.Last.Chunk, log.Start)
+		if err != nil {
+			return fmt.Errorf("finding the rows of %s/%d to read again: %w", l.part.Topic, l.part.Partition, err)
+		}
+		if again != nil {
+			l.deps.Log.Info().Int64("offset", again.Start).Uint64("rewind", l.rewound).Msg("reading again as asked for")
+			if rewound = true; again.Start <= last.Start {
+				last = *again
+			}
+		}
+	}
 	if log.Start > last.Start {
 		// The chunk's start is gone: read from there it would be shorter, and
 		// yet reach further than what is stored. Begin anew behind it.
@@ -104,6 +117,15 @@ func (l *Loop) resume(ctx context.Context) error {
 	}
 	l.epoch = known.Last.LeaderEpoch
 	l.known, l.knownEpoch = known.Last.End, known.Last.LeaderEpoch
+	if rewound {
+		l.hold = known.Last.End
+	}
+	if last.Start < known.Last.Start {
+		l.limit = 0
+		if err := l.look(ctx); err != nil {
+			return err
+		}
+	}
 	if last.Previous >= log.Start && last.Previous < last.Start {
 		if err := l.warm(ctx, last.Previous, last.Start); err != nil {
 			return err
@@ -153,6 +175,7 @@ func (l *Loop) cut(ctx context.Context, epoch int32, end int64) int64 {
 
 func (l *Loop) start(s window.Start, gap [2]int64, log Bounds) {
 	l.begin(s, gap)
+	l.hold, l.limit = 0, NoOffset
 	l.deps.Source.SeekTo(s.Chunk.Start, -1)
 	l.high, l.logStart, l.stored = log.End, log.Start, -1
 	l.lastFresh = l.deps.Now()

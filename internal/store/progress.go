@@ -13,7 +13,7 @@ import (
 )
 
 // progressFields are the columns of a progress row in the order of scanProgress.
-const progressFields = `topic, topic_id, truncation, partition, chunk_start, previous, end_offset, spec_seq, clock_start, clock,
+const progressFields = `topic, topic_id, truncation, partition, chunk_start, previous, end_offset, spec_seq, rewind_seq, clock_start, clock,
 	rows, late, rejected_reasons, rejected_counts, mark_models, mark_parts, mark_starts, mark_maxima, mark_rows, mark_silent_starts, mark_silences,
 	gap_from, gap_to, high_watermark, log_start, leader_epoch, idle_since, written_at`
 
@@ -29,7 +29,7 @@ func scanProgress(row driver.Rows) (schemas.Progress, error) {
 		rows           []uint64
 		since, silent  []int64
 	)
-	err := row.Scan(&p.Topic, &id, &p.Epoch.Truncation, &p.Partition, &p.Start, &p.Previous, &p.End, &p.SpecSeq, &p.ClockStart, &p.Clock,
+	err := row.Scan(&p.Topic, &id, &p.Epoch.Truncation, &p.Partition, &p.Start, &p.Previous, &p.End, &p.SpecSeq, &p.RewindSeq, &p.ClockStart, &p.Clock,
 		&p.Rows, &p.Late, &reasons, &counts, &models, &parts, &starts, &maxima, &rows, &since, &silent,
 		&p.GapFrom, &p.GapTo, &p.HighWatermark, &p.LogStart, &p.LeaderEpoch, &p.IdleSince, &p.At)
 	if err != nil {

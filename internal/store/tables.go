@@ -387,7 +387,7 @@ func (t *sampleTable) columns() columns {
 type progressTable struct {
 	chunk                                         chunkColumns
 	previous, end                                 list[int64]
-	spec                                          list[uint64]
+	spec, rewind                                  list[uint64]
 	clockStart, clock                             list[int64]
 	rows, late                                    list[uint64]
 	reasons                                       lists[string]
@@ -407,6 +407,7 @@ func (t *progressTable) add(p *schemas.Progress) {
 	t.previous.add(p.Previous)
 	t.end.add(p.End)
 	t.spec.add(p.SpecSeq)
+	t.rewind.add(p.RewindSeq)
 	t.clockStart.add(p.ClockStart)
 	t.clock.add(p.Clock)
 	t.rows.add(p.Rows)
@@ -447,6 +448,7 @@ func (t *progressTable) columns() columns {
 		{"previous", &t.previous},
 		{"end_offset", &t.end},
 		{"spec_seq", &t.spec},
+		{"rewind_seq", &t.rewind},
 		{"clock_start", &t.clockStart},
 		{"clock", &t.clock},
 		{"rows", &t.rows},

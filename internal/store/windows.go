@@ -193,9 +193,15 @@ type Cursor struct{ at int64 } // Unix milliseconds
 // stamped before it can be seen, and replicas' clocks differ.
 const overlap = 30_000
 
+// contents adds up what merging only adds, over all streams of a window: two
+// ways of storing the same rows have it in common.
+const contents = `tuple(sum(rows), sum(present), sum(absent), sum(nulls), sum(nans), sum(pos_infs), sum(neg_infs), sum(bad),
+	sum(outside), sum(unexpected), sum(clipped), sum(late), sum(sum), sum(square_high), sum(square_low), sumForEach(bins))`
+
 // Revisions returns the closed windows of a model whose partials say more
-// than their summary does, among those that got rows after the cursor, and
-// the cursor for the next call. Windows of which another spec counts by now
+// than their summary does, or something else because what is stored was lost
+// or changed and has been read again, among those that got rows after the
+// cursor, and the cursor for the next call. Windows of which another spec counts by now
 // are not among them. The zero cursor looks at everything.
 func (s *Store) Revisions(ctx context.Context, model string, since Cursor) ([]Revised, Cursor, error) {
 	next, err := s.now(ctx)
@@ -212,11 +218,15 @@ func (s *Store) Revisions(ctx context.Context, model string, since Cursor) ([]Re
 			WHERE c.model = {model:String} AND (c.spec_seq, c.part, c.window_start) IN touched
 				AND c.window_start >= s.effective_from AND c.window_start < s.until)
 		SELECT p.spec_seq, p.part, p.window_start, closed.revision, p.revision FROM (
-			SELECT spec_seq, part, window_start, toUInt64(sum(end_offset)) AS revision FROM partials FINAL
+			SELECT spec_seq, part, window_start, toUInt64(sum(end_offset)) AS revision, `+contents+` AS held FROM partials FINAL
 			WHERE model = {model:String} AND (spec_seq, part, window_start) IN (SELECT spec_seq, part, window_start FROM closed)
 			GROUP BY spec_seq, part, window_start) AS p
 		INNER JOIN closed USING (spec_seq, part, window_start)
-		WHERE p.revision > closed.revision
+		LEFT JOIN (
+			SELECT spec_seq, part, window_start, `+contents+` AS held FROM summaries FINAL
+			WHERE model = {model:String} AND (spec_seq, part, window_start) IN (SELECT spec_seq, part, window_start FROM closed)
+			GROUP BY spec_seq, part, window_start) AS s USING (spec_seq, part, window_start)
+		WHERE p.revision > closed.revision OR p.revision = closed.revision AND p.held != s.held
 		ORDER BY p.spec_seq, p.part, p.window_start
 		SETTINGS do_not_merge_across_partitions_select_final = 1`,
 		bound{"model": model, "since": since.at},
