@@ -62,6 +62,8 @@ type Block struct {
 	Extra     []Extra // at most MaxExtra a row
 
 	arena []byte
+	kept  int // bytes of the arena that belong to committed rows
+	begun int // rows that have been begun since Reset, committed or not
 }
 
 // MaxExtra is how many unknown features of one row are remembered by name.
@@ -75,12 +77,21 @@ func NewBlock(l *Layout) *Block {
 		Parts: make([]Part, BlockRows), ID: make([]uint64, BlockRows), IDText: make([]Text, BlockRows), Version: make([]Text, BlockRows),
 		Columns: make([]Column, len(l.Columns)),
 	}
+	// The columns of a row are written one after the other. Were each an array of
+	// its own, all would begin at a page, and all lines of a row would fall into
+	// the same few places of the processor's first cache.
+	const stride = BlockRows + 64/8
+	n := len(b.Columns)
+	kinds := make([]Kind, n*(BlockRows+64))
+	numbers := make([]float64, n*stride)
+	texts := make([]Text, n*stride)
+	hashes := make([]uint64, n*stride)
 	for i := range b.Columns {
-		c := &b.Columns[i]
-		c.Kind = make([]Kind, BlockRows)
-		c.Num = make([]float64, BlockRows)
-		c.Text = make([]Text, BlockRows)
-		c.Hash = make([]uint64, BlockRows)
+		k, at := i*(BlockRows+64), i*stride
+		b.Columns[i] = Column{
+			Kind: kinds[k : k+BlockRows : k+BlockRows], Num: numbers[at : at+BlockRows : at+BlockRows],
+			Text: texts[at : at+BlockRows : at+BlockRows], Hash: hashes[at : at+BlockRows : at+BlockRows],
+		}
 	}
 	return b
 }
@@ -90,7 +101,10 @@ func (b *Block) Full() bool { return b.N == BlockRows }
 
 // Reset empties the block for reuse.
 func (b *Block) Reset() {
-	b.N = 0
+	for i := range b.Columns {
+		clear(b.Columns[i].Kind[:b.begun])
+	}
+	b.N, b.begun, b.kept = 0, 0, 0
 	b.Extra = b.Extra[:0]
 	b.arena = b.arena[:0]
 }
@@ -99,21 +113,35 @@ func (b *Block) Reset() {
 // after Commit. A row that turns out unusable is simply not committed.
 func (b *Block) Begin() (row int) {
 	row = b.N
-	for i := range b.Columns {
-		b.Columns[i].Kind[row] = KindAbsent
+	if row < b.begun {
+		// It was begun before, and not committed or taken back.
+		for i := range b.Columns {
+			b.Columns[i].Kind[row] = KindAbsent
+		}
+		b.Drop()
 	}
+	b.begun = max(b.begun, row+1)
 	b.Parts[row] = 0
 	b.ID[row] = 0
 	b.IDText[row] = Text{}
 	b.Version[row] = Text{}
-	for len(b.Extra) > 0 && b.Extra[len(b.Extra)-1].Row >= int32(row) {
-		b.Extra = b.Extra[:len(b.Extra)-1]
-	}
 	return row
 }
 
 // Commit counts the row that Begin opened.
-func (b *Block) Commit() { b.N++ }
+func (b *Block) Commit() {
+	b.N++
+	b.kept = len(b.arena)
+}
+
+// Drop forgets the texts and the unknown features of the row that Begin opened
+// and that will not be committed.
+func (b *Block) Drop() {
+	b.arena = b.arena[:b.kept]
+	for len(b.Extra) > 0 && b.Extra[len(b.Extra)-1].Row >= int32(b.N) {
+		b.Extra = b.Extra[:len(b.Extra)-1]
+	}
+}
 
 // Keep copies p into the block and returns its span.
 func (b *Block) Keep(p []byte) Text {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/modelwatch/modelwatch/schemas"
@@ -12,43 +13,57 @@ import (
 // order remembers in which order a model's features come.
 type order struct {
 	layout *schemas.Layout
-	// keys are the features as they usually stand on the wire. The zero value
-	// stands where the name cannot be written as it is, and behind the last feature.
-	keys    []wireKey
-	next    []int32 // the column that followed this one last; the last entry is for the first column
-	textual []bool  // by column: numbers are kept as text too
+	places []place // by column; the last one is before the first feature and behind the last
+}
+
+// place is one feature where it usually stands on the wire.
+type place struct {
+	wireKey      // stands nowhere where the name cannot be written as it is
+	next    int  // the column that followed this one last
+	textual bool // numbers are kept as text too
 }
 
 // wireKey is a key with quotes and colon, made ready to be compared eight bytes
 // at a time.
 type wireKey struct {
 	text        string
-	first, last uint64 // eight bytes each; they overlap below sixteen
+	first, last uint64 // eight bytes each; they overlap below sixteen, and are the same below eight
+	mask        uint64 // of the bytes that count in both
+	tail        int    // where the last eight bytes begin
+	words       []byte // the text
 }
 
-func newWireKey(name string) (k wireKey) {
+func newWireKey(name string) wireKey {
 	if !verbatim(name) {
+		return wireKey{last: 1, mask: 1} // two bytes that differ in one place: it stands nowhere
+	}
+	k := wireKey{text: `"` + name + `":`, mask: 1<<64 - 1}
+	k.words = []byte(k.text)
+	var short [8]byte
+	n := copy(short[:], k.text)
+	k.first = binary.LittleEndian.Uint64(short[:])
+	if k.last = k.first; n < 8 {
+		k.mask = 1<<(8*n) - 1
 		return k
 	}
-	if k.text = `"` + name + `":`; len(k.text) >= 8 {
-		k.first = binary.LittleEndian.Uint64([]byte(k.text))
-		k.last = binary.LittleEndian.Uint64([]byte(k.text[len(k.text)-8:]))
-	}
+	k.tail = len(k.text) - 8
+	k.last = binary.LittleEndian.Uint64([]byte(k.text[k.tail:]))
 	return k
 }
 
-// stands says whether the key stands at i, with at least one byte behind it.
+// stands says whether the key stands at i of b, with at least eight bytes behind it.
 func (k *wireKey) stands(b []byte, i int) bool {
-	n := len(k.text)
-	if n == 0 || len(b)-i <= n {
-		return false
+	m := memoryOf(b)
+	return i+len(k.text)+8 <= len(b) && ((m.word(i)^k.first)|(m.word(i+k.tail)^k.last))&k.mask == 0 && k.middle(m, i) == 0
+}
+
+// middle is zero if what stands between the first and the last eight bytes of a
+// key at i is right too.
+func (k *wireKey) middle(m memory, i int) (wrong uint64) {
+	for at := 8; at < k.tail; at += 8 {
+		wrong |= m.word(i+at) ^ binary.LittleEndian.Uint64(k.words[at:])
 	}
-	p := b[i : i+n]
-	if n < 8 {
-		return string(p) == k.text
-	}
-	return binary.LittleEndian.Uint64(p) == k.first && binary.LittleEndian.Uint64(p[n-8:]) == k.last &&
-		(n <= 16 || string(p[8:n-8]) == k.text[8:n-8])
+	return wrong
 }
 
 // maxOrders bounds the layouts that are remembered. Reloads bring new ones, and
@@ -63,11 +78,11 @@ func (d *Decoder) orderOf(l *schemas.Layout) *order {
 		clear(d.orders)
 	}
 	n := l.Features()
-	o := &order{layout: l, keys: make([]wireKey, n+1), next: make([]int32, n+1), textual: make([]bool, n)}
+	o := &order{layout: l, places: make([]place, n+1)}
 	for c := range n {
-		o.next[c], o.textual[c] = int32(c+1), l.Columns[c].Textual
-		o.keys[c] = newWireKey(l.Columns[c].Name)
+		o.places[c] = place{newWireKey(l.Columns[c].Name), c + 1, l.Columns[c].Textual}
 	}
+	o.places[n] = place{wireKey: newWireKey(`"`)} // stands nowhere
 	d.orders[l] = o
 	return o
 }
@@ -85,68 +100,35 @@ func verbatim(name string) bool {
 // readFeatures reads the object at i into the row that is open.
 func (d *Decoder) readFeatures(i int) int {
 	d.features = i
-	b, blk, row, o := d.b, d.block, d.row, d.order
-	columns := blk.Columns
-	previous := len(o.keys) - 1
+	places := d.order.places
+	before := &places[len(places)-1]
 	extras := 0
-	i++
-	for open := true; ; open = false {
-		var c int
-		guess := o.next[previous]
-		// The usual case: a comma, at most one space, and the key that followed last time.
-		j, expected := i, open
-		if !open && is(b, j, ',') {
-			j, expected = j+1, true
+	for sign := byte('{'); ; sign = ',' {
+		next, last := d.readUsual(i, sign, before)
+		open := next == i && sign == '{'
+		if i, before = next, last; open {
+			i++
+		} else if is(d.b, i, '}') {
+			return i + 1
 		}
-		if is(b, j, ' ') {
-			j++
+		name, at, end := d.member(i, open)
+		if at < 0 {
+			return end
 		}
-		if k := &o.keys[guess]; expected && k.stands(b, j) {
-			c = int(guess)
-			if i = j + len(k.text); b[i] <= ' ' {
-				i = space(b, i)
+		p := d.plain(name, &d.key)
+		c := d.block.Layout.Feature(p)
+		if c < 0 {
+			if extras < schemas.MaxExtra && d.extra(p) {
+				extras++
 			}
-		} else {
-			name, at, end := d.member(i, open)
-			if at < 0 {
-				return end
-			}
-			p := d.plain(name, &d.key)
-			if c = blk.Layout.Feature(p); c < 0 {
-				if extras < schemas.MaxExtra && d.extra(p) {
-					extras++
-				}
-				if _, i = d.value(at, 2); i < 0 {
-					return -1
-				}
-				continue
-			}
-			o.next[previous] = int32(c)
-			i = at
-		}
-		previous = c
-
-		// The usual values; whatever is none of them goes the general way.
-		if f, end := plainNumber(b, i); end > 0 {
-			col := &columns[c]
-			col.Kind[row] = schemas.KindNumber
-			col.Num[row] = f
-			if o.textual[c] {
-				d.putWord(col, row, b[i:end])
-			}
-			i = end
-			continue
-		}
-		if is(b, i, '"') {
-			end, escaped := d.quoted(i + 1)
-			if end < 0 {
+			if _, i = d.value(at, 2); i < 0 {
 				return -1
 			}
-			d.putText(&columns[c], row, o.textual[c], span{start: int32(i + 1), end: int32(end), form: text, escaped: escaped})
-			i = end + 1
 			continue
 		}
-		v, end := d.value(i, 2)
+		before.next = c
+		before = &places[c]
+		v, end := d.value(at, 2)
 		if end < 0 {
 			return -1
 		}
@@ -155,17 +137,120 @@ func (d *Decoder) readFeatures(i int) int {
 	}
 }
 
+// readUsual reads features from i on as long as they follow each other as they
+// did last, with plain numbers, plain texts and null for values. Each begins with
+// the given sign, all further ones with a comma, behind which may be a space, as
+// behind the colon. It returns where the last value ends and the place of its
+// feature; everything else is for the general way.
+func (d *Decoder) readUsual(i int, sign byte, before *place) (end int, last *place) {
+	m, length, places, columns, row := memoryOf(d.b), len(d.b), d.order.places, d.block.Columns, d.row
+	for i+2 < length && m.byte(i) == sign {
+		c := before.next
+		if uint(c) >= uint(len(places)) || uint(c) >= uint(len(columns)) {
+			break
+		}
+		k, j := &places[c], i+1
+		if m.byte(j) == ' ' {
+			j++
+		}
+		v := j + len(k.text)
+		if v+9 > length {
+			break
+		}
+		if ((m.word(j)^k.first)|(m.word(j+k.tail)^k.last))&k.mask != 0 {
+			break
+		}
+		if k.tail > 8 && k.middle(m, j) != 0 {
+			break
+		}
+		if m.byte(v) == ' ' {
+			v++
+		}
+		w := m.word(v)
+		t := outside(w)
+		if t&0x80 == 0 {
+			var x float64
+			var n int
+			if t != 0 {
+				x, n = shortNumber(w, t)
+			} else if v+reach <= length {
+				x, n = longNumber(m, v)
+			}
+			if n == 0 || m.byte(v+n)|0x20 == 'e' {
+				break
+			}
+			col := &columns[c]
+			col.Kind[row], col.Num[row] = schemas.KindNumber, x
+			if i = v + n; k.textual {
+				d.putWord(col, row, d.b[v:i])
+			}
+		} else if w&0xff == '"' {
+			e := plainText(m, v+1, length)
+			if e < 0 {
+				break
+			}
+			d.putPlain(&columns[c], k.textual, d.b[v+1:e-1])
+			i = e
+		} else if uint32(w) == wordNull {
+			columns[c].Kind[row] = schemas.KindNull
+			i = v + len("null")
+		} else {
+			break
+		}
+		before, sign = k, ','
+	}
+	return i, before
+}
+
+// wordNull is null as a word of four bytes.
+const wordNull = 'n' | 'u'<<8 | 'l'<<16 | 'l'<<24
+
+// plainText returns the position behind the text whose opening quote is before i,
+// if it is of ASCII without escapes; else -1. The length is at least eight.
+func plainText(m memory, i, length int) int {
+	for ; i < length; i += 8 {
+		// The last word may begin before i; what is moved in behind it is zero.
+		v := m.word(min(i, length-8)) >> (8 * uint(max(0, i+8-length)) & 63)
+		quote := v ^ '"'*ones
+		slash := v ^ '\\'*ones
+		// The lowest top bit that is set marks the first quote, backslash, control
+		// character or byte above ASCII; bits above it may be wrong by a borrow.
+		if t := ((quote - ones) | (slash - ones) | (v - 0x20*ones) | v) & tops; t != 0 {
+			if i += bits.TrailingZeros64(t) / 8; i >= length || m.byte(i) != '"' {
+				return -1
+			}
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// putPlain writes a text without escapes to a column of the row.
+func (d *Decoder) putPlain(col *schemas.Column, textual bool, p []byte) {
+	row := d.row
+	if len(p) >= 3 {
+		switch p[0] {
+		case 'n', 'N', 'i', 'I', '+', '-':
+			if kind := spelled(p, textual); kind != schemas.KindText {
+				col.Kind[row] = kind
+				return
+			}
+		}
+	}
+	col.Kind[row] = schemas.KindText
+	d.putWord(col, row, p)
+}
+
 // extra remembers a feature that the layout does not know; it is false when the
 // row has it already.
 func (d *Decoder) extra(name []byte) bool {
 	b := d.block
 	for k := len(b.Extra) - 1; k >= 0 && b.Extra[k].Row == int32(d.row); k-- {
-		t := b.Extra[k].Name
-		if bytes.Equal(d.text[t.Off-d.base:t.Off-d.base+t.Len], name) {
+		if bytes.Equal(b.Bytes(b.Extra[k].Name), name) {
 			return false
 		}
 	}
-	b.Extra = append(b.Extra, schemas.Extra{Row: int32(d.row), Name: d.keep(name)})
+	b.Extra = append(b.Extra, schemas.Extra{Row: int32(d.row), Name: b.Keep(name)})
 	return true
 }
 
@@ -224,15 +309,8 @@ func (d *Decoder) putText(col *schemas.Column, row int, textual bool, v span) {
 }
 
 func (d *Decoder) putWord(col *schemas.Column, row int, p []byte) {
-	col.Text[row] = d.keep(p)
+	col.Text[row] = d.block.Keep(p)
 	col.Hash[row] = schemas.Hash(p)
-}
-
-// keep adds p to the text of the row.
-func (d *Decoder) keep(p []byte) schemas.Text {
-	off := uint32(len(d.text))
-	d.text = append(d.text, p...)
-	return schemas.Text{Off: d.base + off, Len: uint32(len(p))}
 }
 
 // spelled returns the kind of a text that spells NaN or an infinity, else

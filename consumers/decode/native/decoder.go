@@ -54,14 +54,10 @@ type Decoder struct {
 	model    span // that chose the block
 	features int  // where those features begin, -1 for none
 
-	// The text of the row. It goes to the block in one piece when the row is
-	// committed, so that a row that is not leaves nothing behind; base is where
-	// in the block it will stand.
-	text []byte
-	base uint32
-
 	// Scratch for texts with escapes.
 	key, name, id, version []byte
+
+	minute minute
 
 	orders map[*schemas.Layout]*order
 	order  *order // of block
@@ -132,13 +128,16 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 		d.fail(i, "an event is a JSON object")
 		return false
 	}
-	i++
+	m, sign := memoryOf(d.b), byte('{')
 	for place := 0; ; place++ {
-		k, at := d.expected(i, place)
+		k, at := d.expected(i, place, sign)
 		if at < 0 {
 			var name span
 			var end int
-			if name, at, end = d.member(i, place == 0); at < 0 {
+			if sign == '{' {
+				i++
+			}
+			if name, at, end = d.member(i, sign == '{'); at < 0 {
 				if end < 0 {
 					return false
 				}
@@ -149,7 +148,14 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 			if place < maxUsual && k < keyUnknown {
 				d.next[place] = k
 			}
+		} else if is(d.b, at, '"') && k < keys {
+			if e := plainText(m, at+1, len(d.b)); e > 0 {
+				d.values[k] = span{start: int32(at + 1), end: int32(e - 1), form: text}
+				i, sign = e, ','
+				continue
+			}
 		}
+		sign = ','
 		var v span
 		switch {
 		case (k == keyFeatures || k == aliasFeatures) && is(d.b, at, '{') && d.enter(t):
@@ -182,27 +188,24 @@ func (d *Decoder) event(i int, t decode.Target) bool {
 }
 
 // expected returns the key that stood in that place last and where its value
-// begins, if it stands behind i again, written the usual way; at is -1 otherwise.
-func (d *Decoder) expected(i, place int) (k key, at int) {
-	b := d.b
-	if place >= maxUsual {
+// begins, if it stands behind the sign at i again, written the usual way; at is -1
+// otherwise.
+func (d *Decoder) expected(i, place int, sign byte) (k key, at int) {
+	if place >= maxUsual || !is(d.b, i, sign) {
 		return 0, -1
 	}
-	if place > 0 {
-		if !is(b, i, ',') {
-			return 0, -1
-		}
-		i++
-	}
-	if is(b, i, ' ') {
+	if i++; is(d.b, i, ' ') {
 		i++
 	}
 	k = d.next[place]
 	w := &d.usual[k]
-	if !w.stands(b, i) {
+	if !w.stands(d.b, i) {
 		return 0, -1
 	}
-	return k, space(b, i+len(w.text))
+	if at = i + len(w.text); d.b[at] <= ' ' {
+		at = space(d.b, at)
+	}
+	return k, at
 }
 
 // known returns the key of that name.
@@ -296,10 +299,11 @@ func (d *Decoder) enter(t decode.Target) bool {
 
 // begin opens a row of b, which the model in v chose.
 func (d *Decoder) begin(b *schemas.Block, v span) {
+	if d.block != nil {
+		d.block.Drop()
+	}
 	d.block, d.model, d.features = b, v, -1
 	d.row = b.Begin()
-	d.text = d.text[:0]
-	d.base = b.Keep(nil).Off
 	if d.order == nil || d.order.layout != b.Layout {
 		d.order = d.orderOf(b.Layout)
 	}
@@ -378,13 +382,16 @@ func (d *Decoder) commit(r *decode.Record, t decode.Target) decode.Reject {
 	d.put(l.Label, label)
 	row := d.row
 	if len(id) > 0 {
-		b.ID[row], b.IDText[row] = schemas.Hash(id), d.keep(id)
+		b.ID[row], b.IDText[row] = schemas.Hash(id), b.Keep(id)
 	}
 	if len(version) > 0 {
-		b.Version[row] = d.keep(version)
+		if row > 0 && string(b.Bytes(b.Version[row-1])) == string(version) {
+			b.Version[row] = b.Version[row-1]
+		} else {
+			b.Version[row] = b.Keep(version)
+		}
 	}
 	b.Offset[row], b.Timestamp[row], b.Time[row], b.Parts[row] = r.Offset, r.Timestamp, ms, parts
-	b.Keep(d.text)
 	b.Commit()
 	d.repaired += literals
 	return decode.Reject{}
@@ -394,7 +401,14 @@ func (d *Decoder) commit(r *decode.Record, t decode.Target) decode.Reject {
 func (d *Decoder) time(v span) (ms int64, ok bool) {
 	switch v.form {
 	case text:
-		return instant(d.plain(v, &d.key))
+		p := d.plain(v, &d.key)
+		if ms, ok := d.minute.instant(p); ok {
+			return ms, true
+		}
+		if ms, ok = instant(p); ok {
+			d.minute.keep(p, ms)
+		}
+		return ms, ok
 	case number:
 		n := readDecimal(d.b, int(v.start))
 		return millis(&n, d.b[v.start:v.end])
@@ -426,6 +440,9 @@ func (d *Decoder) score(score, scores span, positive string) span {
 
 // reject names the model of the event as far as it is known.
 func (d *Decoder) reject(reason decode.Reason, detail string, at int) decode.Reject {
+	if d.block != nil {
+		d.block.Drop()
+	}
 	r := decode.Reject{Reason: reason, Detail: detail, At: at}
 	name, _ := d.word(d.pick(keyModel, aliasModel), &d.name)
 	if len(name) == 0 || !utf8.Valid(name) {

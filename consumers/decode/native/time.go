@@ -1,6 +1,7 @@
 package native
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/modelwatch/modelwatch/consumers/decode"
@@ -89,6 +90,39 @@ func instant(p []byte) (ms int64, ok bool) {
 	minutes := int64(civil(year, month, day))*24*60 + int64(hour*60+minute-offset)
 	ms = minutes*60000 + int64(second*1000+fraction)
 	return ms, ms >= decode.MinTime && ms <= decode.MaxTime
+}
+
+// minute remembers the minute of the last instant written as 2026-11-20T12:00:00.123Z,
+// because most events come from the same one.
+type minute struct {
+	first, second uint64 // its sixteen bytes, 0 for none
+	ms            int64
+}
+
+// The last eight bytes of such an instant, with zeros for digits.
+const minuteEnd = ':' | '0'<<8 | '0'<<16 | '.'<<24 | '0'<<32 | '0'<<40 | '0'<<48 | 'Z'<<56
+
+// instant reads an instant of that minute, written in that way.
+func (m *minute) instant(p []byte) (ms int64, ok bool) {
+	if len(p) != 24 || binary.LittleEndian.Uint64(p) != m.first || binary.LittleEndian.Uint64(p[8:]) != m.second {
+		return 0, false
+	}
+	// Digits differ from the zero digit in the lower half of their byte, and
+	// nothing else may differ.
+	v := binary.LittleEndian.Uint64(p[16:]) ^ minuteEnd
+	if v&^0x000f0f0f000f0f00 != 0 || (v+0x0006060600060600)&0x00f0f0f000f0f000 != 0 || v>>8&15 > 5 {
+		return 0, false
+	}
+	return m.ms + int64(v>>8&15*10000+v>>16&15*1000+v>>32&15*100+v>>40&15*10+v>>48&15), true
+}
+
+// keep remembers the minute of p, which is ms, if it is written in that way.
+func (m *minute) keep(p []byte, ms int64) {
+	if len(p) != 24 || p[16] != ':' || p[19] != '.' || p[23] != 'Z' {
+		return
+	}
+	m.first, m.second = binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+	m.ms = ms - int64(two(p, 17)*1000+int(p[20]-'0')*100+two(p, 21))
 }
 
 // civil is the number of days from 1970-01-01 to a date of the Gregorian
