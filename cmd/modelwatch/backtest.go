@@ -25,9 +25,19 @@ func (p *program) backtest() *cobra.Command {
 	var verify, asJSON bool
 	var from, to string
 	cmd := &cobra.Command{
-		Use:   "backtest --verify --model MODEL",
-		Short: "Prove that stored windows are what the log says",
-		Long: `backtest --verify computes the windows of a model again, from the Kafka log alone
+		Use:   "backtest",
+		Short: "Tell what would have been said over the past, or prove what is stored",
+		Long: `backtest runs the service's own decisions over the past and tells which pages and
+tickets there would have been, when and why: at the budget of the monitor and at
+those of --budget. The past is what is stored of a model (--model), or a file of
+rows (--data, with --monitor). Nothing is stored, sent or changed.
+
+A file is CSV, TSV, Parquet or JSON lines, as for profile. Where the monitor
+names no baseline, the first 28 days of the file (--reference) become it and the
+rest is judged. With --incidents each alert is held against what is known: hit,
+known (the same again) or false; and each incident is found or missed.
+
+backtest --verify computes the windows of a model again, from the Kafka log alone
 and by the code that the service runs, and compares them with the stored ones:
 every count, bin, category, least, greatest and mean value, standard deviation
 and distinct count of the view ` + "`windows`" + `. It changes nothing: it writes no row,
@@ -37,13 +47,17 @@ Windows whose log was deleted by retention, in whole or in part, are named and
 not compared. Open windows are compared too, unless rows of them are still being
 written after --settle. The exit code is 0 when all that was compared is equal
 and something was; 1 when anything differs or nothing could be compared.`,
-		Example: `  modelwatch backtest --verify --model flight-delay
+		Example: `  modelwatch backtest --data month.parquet --monitor monitors/flight-delay.yaml
+  modelwatch backtest --data month.csv --monitor flight-delay.yaml --budget .25,1,4 --incidents known.csv --html report.html
+  modelwatch backtest --model flight-delay --from 2026-10-01 --to 2026-11-01 --json | jq '.runs[0].pages'
+  modelwatch backtest --verify --model flight-delay
   modelwatch backtest --verify --model flight-delay --from 2026-11-01 --to 2026-11-08T12:00:00Z
   modelwatch backtest --verify --model flight-delay --from 48h --json | jq .differences`,
 		Args: arguments(0, 0, ""),
 	}
 	settings := p.settingsFlags(cmd)
 	flags := cmd.Flags()
+	past := p.pastFlags(cmd)
 	flags.BoolVar(&verify, "verify", false, "compute stored windows again and compare them")
 	p.modelFlag(cmd, &cfg.Model)
 	flags.StringVar(&from, "from", "", "first window, by its start: a `time` such as 2026-11-01 or 2026-11-01T06:00:00Z, or how far back as in 48h")
@@ -53,9 +67,18 @@ and something was; 1 when anything differs or nothing could be compared.`,
 	flags.IntVar(&cfg.Shown, "show", cfg.Shown, "most differences listed")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if !verify {
+			var err error
+			past.model, past.asJSON = cfg.Model, asJSON
+			if past.from, past.to, err = between(cmd, from, to); err != nil {
+				return err
+			}
+			return p.pastCommand(cmd, past, settings)
+		}
+		if err := past.unused(cmd); err != nil {
+			return err
+		}
 		switch {
-		case !verify:
-			return usage(cmd, "--verify is missing; it is what this version can do")
 		case cfg.Model == "":
 			return usage(cmd, "--model is missing")
 		case cfg.Streams < 1000:
