@@ -8,7 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/modelwatch/modelwatch/schemas"
 )
 
 // plain writes a text that came from elsewhere so that a terminal takes it as
@@ -25,18 +26,13 @@ func escape(s string, breaks bool) string {
 		switch {
 		case r == '\n' && breaks:
 			b.WriteByte('\n')
-		case active(r):
+		case schemas.Active(r):
 			b.WriteString(strings.Trim(fmt.Sprintf("%+q", r), "'"))
 		default:
 			b.WriteRune(r)
 		}
 	}
 	return b.String()
-}
-
-// active says whether a terminal may do something at a character, rather than show it.
-func active(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
 }
 
 // printJSON writes a value as one line that is as safe to show as plain text.
@@ -47,22 +43,7 @@ func printJSON(w io.Writer, value any) error {
 	if err := e.Encode(value); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
-	var out bytes.Buffer
-	for _, r := range strings.TrimSuffix(body.String(), "\n") {
-		// Such characters stand inside of strings only, where JSON has an escape for each.
-		if !active(r) {
-			out.WriteRune(r)
-			continue
-		}
-		if r > 0xffff {
-			r -= 0x10000
-			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-			continue
-		}
-		fmt.Fprintf(&out, `\u%04x`, r)
-	}
-	out.WriteByte('\n')
-	_, err := w.Write(out.Bytes())
+	_, err := w.Write(schemas.InertJSON(body.Bytes()))
 	return err
 }
 

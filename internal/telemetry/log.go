@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/schemas"
 )
 
 // stamp is RFC 3339 in UTC with milliseconds, always of the same width.
@@ -26,8 +28,9 @@ func NewLogger(level, format string, w io.Writer) (zerolog.Logger, error) {
 	}
 	switch format {
 	case "json":
+		w = inert{w}
 	case "console":
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !coloured(w), TimeFormat: "15:04:05.000", TimeLocation: time.UTC}
+		w = zerolog.ConsoleWriter{Out: w, NoColor: !coloured(w), TimeFormat: "15:04:05.000", TimeLocation: time.UTC, FormatMessage: message}
 	default:
 		return zerolog.Nop(), fmt.Errorf("setting up the log: format %q is none of json, console", format)
 	}
@@ -35,6 +38,25 @@ func NewLogger(level, format string, w io.Writer) (zerolog.Logger, error) {
 	return zerolog.New(w).Level(least).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
 		e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format(stamp))
 	})), nil
+}
+
+// inert writes lines of JSON so that text from elsewhere does nothing to a
+// terminal; zerolog itself leaves the controls above 0x7f as they are.
+type inert struct{ io.Writer }
+
+// Write implements io.Writer.
+func (w inert) Write(line []byte) (int, error) {
+	if _, err := w.Writer.Write(schemas.InertJSON(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// message writes the message of a line for people. Fields with anything but
+// plain characters are quoted by the writer itself.
+func message(m any) string {
+	text, _ := m.(string) // nil for a line without one
+	return string(schemas.InertText([]byte(strings.ReplaceAll(text, "\n", " "))))
 }
 
 func coloured(w io.Writer) bool {

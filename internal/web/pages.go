@@ -215,5 +215,6 @@ func (s *Server) show(w http.ResponseWriter, f frame, status int, name string, c
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // the reader has gone, which is his right
+	// Templates make text safe for browsers; this makes it so for terminals and eyes.
+	_, _ = w.Write(schemas.InertText(body.Bytes())) // the reader has gone, which is his right
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/modelwatch/modelwatch/schemas"
 )
 
 // Bounds of one request.
@@ -229,7 +231,7 @@ func (s *Server) json(w http.ResponseWriter, status int, value any) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // as above
+	_, _ = w.Write(append(schemas.InertJSON(body), '\n')) // as above
 }
 
 // refuse answers with an error, as JSON to programs and as a page to people.
