@@ -15,7 +15,7 @@ import (
 const (
 	Location   = "location"    // mean normal score, in reference sd
 	Spread     = "scale"       // half the second normal score about the mean, near the log of the sd
-	Shape      = "shape"       // 2w², w Cohen's effect of the bins beyond location and scale
+	Shape      = "shape"       // Cohen's w of the bins beyond location and scale; of categories, of all
 	NullRate   = "null_rate"   // 2·asin √share of the rows
 	NaNRate    = "nan_rate"    // 2·asin √share of the rows; NaN and the infinities
 	AbsentRate = "absent_rate" // 2·asin √share of the rows
@@ -394,13 +394,16 @@ func (o *omnibus) takeOut(bins []uint64, n float64, score, square []float64) {
 	normalise(o.h2)
 }
 
-// measure returns 2·U, U the unbiased estimate of Cohen's w² over the groups
-// beyond location and scale,
+// measure returns Cohen's w over the groups, beyond location and scale, less
+// what chance makes of it,
 //
 //	U = (n·Σ_j(Σ_g q_g h_j(g))² - Σ_g q_g K(g,g)) / (n-1)
+//	y = √max(0, U+d/n) - √(d/n),   r = (U⁺ + d/(2n)) / (n·(U⁺ + d/n))
 //
-// h_j an orthonormal basis of what is left and K its kernel, and its variance
-// 4·(2·dims/(n(n-1)) + 4·max(0,U)·n/((n+50)·n)). Fewer than two values give nothing.
+// h_j an orthonormal basis of the d dimensions that are left, K its kernel, U
+// the unbiased estimate of w², r by the delta method. On the scale of w a
+// level's noise stays as large as it is wherever the season has taken w; on
+// that of w² it would be multiplied by w. Fewer than two values give nothing.
 func (o *omnibus) measure(bins []uint64) (measured, bool) {
 	n := total(bins)
 	if o == nil || n < 2 || len(bins) != len(o.group) {
@@ -425,8 +428,9 @@ func (o *omnibus) measure(bins []uint64) (measured, bool) {
 		}
 	}
 	u := (n*(all-d1*d1-d2*d2) - own) / (n - 1)
-	r := 2*o.dims/(n*(n-1)) + 4*math.Max(0, u)/(n+50)
-	return measured{2 * u, 4 * r, uint64(n)}, true
+	chance := o.dims / n
+	above := math.Max(0, u)
+	return measured{math.Sqrt(math.Max(0, u+chance)) - math.Sqrt(chance), (above + chance/2) / (n * (above + chance)), uint64(n)}, true
 }
 
 // distinct returns the logarithm of the distinct values over those expected

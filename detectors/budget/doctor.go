@@ -77,15 +77,13 @@ type Diagnosis struct {
 // Examine tells what the plan can see with the reference: sizes are those of
 // Shifts, times are expected ones at all streams' weights.
 func Examine(ref *Reference, plan *Plan, p Parameters) Diagnosis {
-	d := Diagnosis{Budget: plan.budget, Stages: stages()}
+	d := Diagnosis{Budget: plan.budget}
 	for _, k := range ref.Keys() {
 		h := ref.healthy[k]
 		d.Days = math.Max(d.Days, h.Days)
 		d.Streams = append(d.Streams, plan.health(k, &h, &p))
 	}
-	for i := range d.Stages {
-		d.Stages[i].Reached = d.Days*24*float64(time.Hour) >= float64(d.Stages[i].After)*.98
-	}
+	d.Stages = Stages(d.Days)
 	d.Blind = ref.blind(&p)
 	d.Noisiest = remedies(d.Streams, plan.window)
 	for _, f := range []float64{.25, 1, 4} {
@@ -160,14 +158,19 @@ func (p *Plan) offer(ref *Reference, par *Parameters) Offer {
 	return o
 }
 
-func stages() []Stage {
+// Stages returns the way of learning, as far as so many days of reference have come.
+func Stages(days float64) []Stage {
 	const day = 24 * time.Hour
-	return []Stage{
+	out := []Stage{
 		{After: time.Hour, Sees: "rules on single events, and no data"},
 		{After: day, Sees: "the same; bins and categories settle"},
 		{After: 7 * day, Sees: "shifts, rates and volume as tickets, with a wider dead zone"},
 		{After: 28 * day, Sees: "everything, with pages"},
 	}
+	for i := range out {
+		out[i].Reached = days*24*float64(time.Hour) >= float64(out[i].After)*.98
+	}
+	return out
 }
 
 // mostPairs bounds the blind pairs that are listed.

@@ -548,8 +548,16 @@ func (f *fitter) calibrate(s *fitting) {
 		v = (prior*p.level2 + n*s.weekly2) / (prior + n)
 	}
 	s.levelSD = math.Sqrt(math.Max(0, v))
-	s.dead = math.Max(f.p.DeadZone, math.Max(f.p.LevelFactor*s.levelSD, f.p.ErrorFactor*s.levelSE))
+	floor := f.p.DeadZone
+	if s.Channel == Distinct {
+		floor = math.Max(floor, leastDistinct)
+	}
+	s.dead = math.Max(floor, math.Max(f.p.LevelFactor*s.levelSD, f.p.ErrorFactor*s.levelSE))
 }
+
+// leastDistinct is the least dead zone of distinct values, a fifth of them:
+// shares of rare values swing by factors with a level that is healthy.
+const leastDistinct = .2
 
 // law returns the stream's law as it stands.
 func (s *fitting) asLaw() law {

@@ -546,9 +546,6 @@ func (j *judging) observe(it *item) streak.Observation {
 		o.Effect.Share = &x
 	default:
 		x := math.Abs(it.out.shift)
-		if it.Channel == Shape {
-			x = math.Sqrt(x / 2) // Cohen's w, on the scale of the others
-		}
 		o.Effect.SD = &x
 	}
 	pv := v.P
@@ -597,10 +594,9 @@ func (it *item) ratio() (now, ref float64, ok bool) {
 
 // tTail returns P(|t_ν| >= |z|) by the normal tail of
 //
-//	z·(1-1/(4ν)) / √(1+z²/(2ν))
+//	√(ν·ln(1+z²/ν))·(8ν+1)/(8ν+3)
 //
-// which is within a few parts in a hundred for ν >= 4 (Wallace 1959;
-// Abramowitz and Stegun 26.7.8).
+// which is within 7 % for ν >= 4 and |z| <= 5 (Wallace 1959).
 func tTail(z, nu float64) float64 {
-	return 2 * stat.NormalSurvival(math.Abs(z)*(1-1/(4*nu))/math.Sqrt(1+z*z/(2*nu)))
+	return 2 * stat.NormalSurvival(math.Sqrt(nu*math.Log1p(z*z/nu))*(8*nu+1)/(8*nu+3))
 }

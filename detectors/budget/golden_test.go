@@ -1,0 +1,104 @@
+package budget
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/modelwatch/modelwatch/schemas"
+)
+
+// golden is what gen.py wrote; it names the tool and version.
+type golden struct {
+	Number struct {
+		Ref, Win               []uint64
+		Location, Scale, Shape [2]float64
+	}
+	Rates []struct {
+		K, N, Rk, Rn uint64
+		Y, R         float64
+	}
+	Ratios []struct{ Nu, Z, Zero, At, E float64 }
+	Kalman struct {
+		Phi, Tau2, Minus2 float64
+		U, R              []float64
+		Good              []bool
+	}
+	Tail struct {
+		Z                 []float64
+		Nu, Scale, Loglik float64
+	}
+	P            []struct{ Nu, Z, P float64 }
+	Poisson      []struct{ Mean, Limit float64 }
+	PoissonUpper []struct{ K, Upper float64 } `json:"poisson_upper"`
+}
+
+func readGolden(t *testing.T) golden {
+	t.Helper()
+	body, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g golden
+	if err := json.Unmarshal(body, &g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance*math.Max(1e-6, math.Abs(want))) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestGoldenChannels(t *testing.T) {
+	g := readGolden(t)
+	column := schemas.BaselineColumn{
+		Name: "x", Role: schemas.RoleFeature, Type: schemas.TypeNumber, Edges: make([]float64, len(g.Number.Ref)-1),
+		Streams: []schemas.BaselineStream{{Rows: 5000, Present: 5000, Bins: g.Number.Ref}},
+	}
+	y := newYardstick(&column)
+	c := counts{rows: 300, present: 300, bins: g.Number.Win}
+	for name, want := range map[string][2]float64{Location: g.Number.Location, Spread: g.Number.Scale, Shape: g.Number.Shape} {
+		m, ok := y.channel(name, &c, &y.whole, y.shape)
+		if !ok {
+			t.Fatalf("%s is not measured", name)
+		}
+		near(t, name, m.y, want[0], 1e-7)
+		near(t, name+", variance", m.r, want[1], 1e-7)
+	}
+	for _, r := range g.Rates {
+		m, _ := rate(r.K, r.N, float64(r.Rk)/float64(r.Rn))
+		if math.Abs(m.y-r.Y) > .005 {
+			t.Errorf("rate %d of %d: got %v, want %v", r.K, r.N, m.y, r.Y)
+		}
+		near(t, "variance of a rate", m.r, r.R, 1e-12)
+	}
+}
+
+func TestGoldenLikelihoods(t *testing.T) {
+	g := readGolden(t)
+	for _, r := range g.Ratios {
+		d, b := r.Z-r.Zero, r.Z-r.At
+		near(t, "ratio of likelihoods", power((r.Nu+d*d)/(r.Nu+b*b), int(r.Nu)+1), r.E, 1e-10)
+	}
+	k := track{u: g.Kalman.U, r: g.Kalman.R, good: g.Kalman.Good}
+	near(t, "Kalman", k.likelihood(g.Kalman.Phi, g.Kalman.Tau2, nil), g.Kalman.Minus2, 1e-9)
+	sum := 0.0
+	k.filter(g.Kalman.Phi, g.Kalman.Tau2, nil, func(_ int, v, f, _ float64) { sum += math.Log(f) + v*v/f })
+	near(t, "Kalman, by innovations", sum, g.Kalman.Minus2, 1e-9)
+	s := tScale(g.Tail.Z, g.Tail.Nu)
+	near(t, "scale of t", s, g.Tail.Scale, 1e-3)
+	near(t, "likelihood of t", tLikelihood(g.Tail.Z, g.Tail.Nu, g.Tail.Scale), g.Tail.Loglik, 1e-10)
+	for _, p := range g.P {
+		near(t, "tail of t", tTail(p.Z, p.Nu), p.P, .07)
+	}
+	for _, p := range g.Poisson {
+		if got := poissonLimit(p.Mean); got != int(p.Limit) {
+			t.Errorf("Poisson limit of %v: got %d, want %v", p.Mean, got, p.Limit)
+		}
+	}
+}
