@@ -188,10 +188,10 @@ func engineCommand(ctx context.Context, cfg ClickHouseConfig) (commandLine, erro
 
 // launch is one attempt to start the engine.
 func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command commandLine) (err error) {
-	if c.tcp, err = listenRelay(cfg.TCPPort); err != nil {
+	if c.tcp, err = listenRelay(cfg.TCPPort, true); err != nil {
 		return err
 	}
-	if c.http, err = listenRelay(cfg.HTTPPort); err != nil {
+	if c.http, err = listenRelay(cfg.HTTPPort, false); err != nil {
 		c.tcp.close()
 		return err
 	}

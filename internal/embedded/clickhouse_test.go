@@ -194,6 +194,32 @@ func TestClickHouse_OutlivesResetConnections(t *testing.T) {
 	}
 }
 
+// A client that was told to use TLS, and one that speaks HTTP, at the native port.
+func TestClickHouse_OutlivesOtherProtocols(t *testing.T) {
+	c := startClickHouse(t, embedded.ClickHouseConfig{Dir: t.TempDir()})
+	for _, says := range []string{"\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n\r\n", "\xff"} {
+		conn, err := net.Dial("tcp", c.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(says)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%q is answered with %d bytes", says, n)
+		}
+		_ = conn.Close()
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{c.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Ping(t.Context()); err != nil || c.Err() != nil {
+		t.Errorf("%v; the engine: %v", err, c.Err())
+	}
+}
+
 func TestClickHouse_TakenPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

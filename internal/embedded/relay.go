@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -12,22 +13,25 @@ import (
 // how connections end. The engine as a library has no handler for a connection
 // that is reset while it reads: the exception ends the whole process. A client
 // that is killed, or drops a query whose answer has begun, leaves just that
-// behind; the engine gets an orderly end from here instead.
+// behind; the engine gets an orderly end from here instead. So does it of a
+// client that speaks something else than the native protocol.
 type relay struct {
 	listener net.Listener
+	native   bool // only what begins like a client of the native protocol is passed
 	engine   string
 	mu       sync.Mutex
 	open     map[net.Conn]struct{} // both sides of every connection; nil once closed
 	running  sync.WaitGroup
 }
 
-// listenRelay listens on a port of loopback, 0 for a free one.
-func listenRelay(port int) (*relay, error) {
+// listenRelay listens on a port of loopback, 0 for a free one; native says
+// that it is the one of the native protocol.
+func listenRelay(port int, native bool) (*relay, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("listening on its port: %w: choose another one, or 0 for any", err)
 	}
-	return &relay{listener: listener, open: map[net.Conn]struct{}{}}, nil
+	return &relay{listener: listener, native: native, open: map[net.Conn]struct{}{}}, nil
 }
 
 // addr is the host and port that clients use.
@@ -53,6 +57,10 @@ func (r *relay) pass(client net.Conn) {
 	if !r.keep(client) {
 		return
 	}
+	from := bufio.NewReaderSize(client, 16<<10)
+	if first, err := from.Peek(1); r.native && (err != nil || first[0] != hello) {
+		return // a handshake of TLS or HTTP: the engine would end for it
+	}
 	engine, err := net.Dial("tcp", r.engine)
 	if err != nil {
 		return
@@ -64,7 +72,7 @@ func (r *relay) pass(client net.Conn) {
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		_, _ = io.Copy(engine, client) // however it ends, the engine sees an end
+		_, _ = io.Copy(engine, from) // however it ends, the engine sees an end
 		finish(engine)
 	}()
 	if _, err := io.Copy(client, engine); err != nil {
@@ -74,6 +82,9 @@ func (r *relay) pass(client net.Conn) {
 	finish(client)
 	<-asked
 }
+
+// hello is the first byte of every client of the native protocol.
+const hello = 0
 
 // finish says that nothing more is sent.
 func finish(c net.Conn) {
