@@ -56,7 +56,7 @@ type ingestFlags struct {
 	features, slices, models, partitions          []int
 	codecs, beside                                []string
 	live                                          time.Duration
-	json, quick, full                             bool
+	json, quick, full, scale, flush               bool
 }
 
 func (p *program) benchIngest() *cobra.Command {
@@ -88,6 +88,7 @@ Without --kafka the embedded broker is started in a process of its own, without
   modelwatch bench ingest --features 20,100 --slices 0,1,3 --codecs lz4,zstd,none --beside naive,franz
   modelwatch bench ingest --kind predictions --beside franz --json
   modelwatch bench ingest --runs 1 --beside none --cpuprofile cpu.pprof
+  modelwatch bench ingest --scale --flush
   make bench ARGS="--full"`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.runBenchIngest(cmd, f) },
@@ -110,6 +111,8 @@ Without --kafka the embedded broker is started in a process of its own, without
 	flags.StringVar(&f.cpuprofile, "cpuprofile", "", "write a CPU profile of all runs to `FILE`")
 	flags.BoolVar(&f.quick, "quick", false, "one case of 20 features, three runs of 200 000 rows: less than a minute")
 	flags.BoolVar(&f.full, "full", false, "all cases of the table in docs/benchmarks.md, instead of the lists")
+	flags.BoolVar(&f.scale, "scale", false, "cases of 1, 4 and 16 times the work, instead of the lists, with nothing beside")
+	flags.BoolVar(&f.flush, "flush", false, "also what keeping 1000 features in 20 slices on 6 partitions fresh costs ClickHouse")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object")
 	offer(cmd, "kind", string(bench.Features), string(bench.Predictions))
 	offer(cmd, "codecs", "none", "lz4", "zstd")
@@ -136,8 +139,11 @@ func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) 
 			return usage(cmd, "--features, --models and --partitions are at least 1")
 		}
 	}
-	if f.quick && f.full {
-		return usage(cmd, "--quick and --full are two different things")
+	if f.quick && f.full || f.quick && f.scale || f.full && f.scale {
+		return usage(cmd, "--quick, --full and --scale are three different things")
+	}
+	if f.scale {
+		f.beside = []string{"none"}
 	}
 	if f.quick {
 		f.features, f.slices, f.models, f.partitions, f.codecs = []int{20}, []int{0}, []int{1}, []int{1}, []string{"lz4"}
@@ -148,7 +154,7 @@ func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) 
 	progress := func(s string) { fmt.Fprintln(p.err, s) }
 	servers, err := bench.StartServers(ctx, bench.Want{
 		Kafka: f.kafka, ClickHouse: f.clickhouse, NATS: bench.NoServer, Progress: progress,
-		Engine: slices.ContainsFunc(f.beside, func(r string) bool { return strings.HasPrefix(r, "clickhouse") }),
+		Engine: f.flush || slices.ContainsFunc(f.beside, func(r string) bool { return strings.HasPrefix(r, "clickhouse") }),
 	})
 	if err != nil {
 		return err
@@ -156,7 +162,7 @@ func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) 
 	defer func() { err = errors.Join(err, servers.Close()) }()
 	config := bench.Config{
 		Servers: servers, Seed: f.seed, Runs: f.runs, Rows: f.rows, Cases: f.cases(), Beside: f.beside, Decoders: f.decoders,
-		Live: f.live, Progress: progress,
+		Live: f.live, Flush: f.flush, Progress: progress,
 	}
 	if f.cpuprofile != "" {
 		to, err := os.Create(f.cpuprofile)
@@ -183,8 +189,11 @@ func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) 
 
 // cases are all combinations of the lists.
 func (f ingestFlags) cases() (out []bench.Case) {
-	if f.full {
+	switch {
+	case f.full:
 		return bench.FullCases()
+	case f.scale:
+		return bench.ScaleCases()
 	}
 	for _, features := range f.features {
 		for _, slices := range f.slices {
@@ -209,8 +218,11 @@ func (p *program) printIngest(r *bench.Report) {
 	}}
 	for _, c := range r.Runs {
 		reason := func(v *float64, rival string) string {
-			if v == nil {
-				return "not run: " + c.NotRun[rival]
+			switch why := c.NotRun[rival]; {
+			case v == nil && why == bench.NotAsked:
+				return "–"
+			case v == nil:
+				return "not run: " + why
 			}
 			return fmt.Sprintf("%.2f", *v)
 		}
@@ -256,6 +268,16 @@ func (p *program) printIngest(r *bench.Report) {
 			})
 		}
 		table(p.out, rows...)
+	}
+	if f := r.Flush; f != nil {
+		fmt.Fprintln(p.out, "\nkeeping a wide model fresh")
+		v := func(x float64) string { return fmt.Sprintf("%.3g", x) }
+		table(p.out,
+			[]string{"features", "slices", "parts", "seconds", "rows", "partials", "per insert", "B/partial", "engine CPU-s/s", "idle", "own CPU-s/s", "not run"},
+			[]string{
+				strconv.Itoa(f.Features), strconv.Itoa(f.Slices), strconv.Itoa(f.Partitions), v(f.Seconds), strconv.Itoa(f.Rows), strconv.Itoa(f.Partials),
+				fmt.Sprintf("%.0f", f.PerInsert), v(f.BytesPer), v(f.EngineCPU), v(f.EngineIdle), v(f.OwnCPU), f.NotRun,
+			})
 	}
 	p.printTargets(r.Targets)
 }

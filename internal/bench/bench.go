@@ -29,9 +29,13 @@ type Config struct {
 	Beside   []string      // what is measured beside the limit, see Rivals
 	Decoders string        // the program of other decoders, internal/bench/decoders; "" where it is not at hand
 	Live     time.Duration // how long latency is taken of each case
+	Flush    bool          // measure what keeping a wide model fresh costs
 	Profile  io.Writer     // gets the CPU profile of all; nil for nobody
 	Progress func(string)  // told what is being measured; nil for nobody
 }
+
+// NotAsked is why something was not measured that could have been.
+const NotAsked = "not asked for"
 
 // Rivals are what can be measured beside the limit.
 func Rivals() []string {
@@ -55,6 +59,7 @@ type Report struct {
 	Machine  Machine   `json:"machine"`
 	Runs     []Result  `json:"runs"`
 	Decoders []Decoded `json:"decoders"`
+	Flush    *Flush    `json:"flush,omitempty"`
 	Targets  []Target  `json:"targets"`
 }
 
@@ -240,6 +245,13 @@ func (b *Bench) Run(ctx context.Context) (report *Report, err error) {
 			p.p50, p.p99 = &p50, &p99
 		}
 	}
+	var fresh *Flush
+	if b.cfg.Flush {
+		b.say("%s keeping %d features in %d slices fresh on %d partitions for %s", time.Since(began).Round(time.Second), wideFeatures, SliceValues, widePartitions, wideFrom+wideFor)
+		if fresh, err = b.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
 	stages, err := breakdown(profile)
 	if err != nil {
 		return nil, err
@@ -249,7 +261,7 @@ func (b *Bench) Run(ctx context.Context) (report *Report, err error) {
 			return nil, fmt.Errorf("writing the profile: %w", err)
 		}
 	}
-	report = &Report{Machine: machine()}
+	report = &Report{Machine: machine(), Flush: fresh}
 	report.Machine.Runs, report.Machine.Rows = b.cfg.Runs, b.cfg.Rows
 	for _, p := range all {
 		report.Runs = append(report.Runs, p.result(stages[p.place], b.cfg.Runs))
@@ -257,7 +269,10 @@ func (b *Bench) Run(ctx context.Context) (report *Report, err error) {
 			report.Decoders = append(report.Decoders, p.outside.table(p)...)
 		}
 	}
-	report.Targets = targets(report.Runs)
+	report.Targets = append(targets(report.Runs), scaled(report.Runs)...)
+	if fresh != nil && fresh.NotRun == "" {
+		report.Targets = append(report.Targets, Target{"flush of 1000 features × 20 slices × 6 partitions, engine CPU-s a second", "≤ 0.1", fresh.EngineCPU, fresh.EngineCPU <= .1})
+	}
 	return report, nil
 }
 
@@ -309,7 +324,7 @@ func (b *Bench) beside(p *prepared, rival string) bool {
 	why := ""
 	switch {
 	case !slices.Contains(b.cfg.Beside, rival):
-		why = "not asked for"
+		why = NotAsked
 	case strings.HasPrefix(rival, "clickhouse") && b.engine == nil:
 		why = b.cfg.Servers.NoEngine
 	case rival == "decoders" && b.cfg.Decoders == "":

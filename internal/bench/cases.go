@@ -1,13 +1,15 @@
 package bench
 
+// like is the usual case with one thing changed.
+func like(change func(*Case)) Case {
+	c := Case{Shape: Shape{Kind: Features, Features: 20, Models: 1}, Codec: "lz4", Partitions: 1}
+	change(&c)
+	return c
+}
+
 // FullCases are the lines of the whole table. Each differs from the first of
 // its width in one thing, so that cases can be told by it.
 func FullCases() []Case {
-	like := func(change func(*Case)) Case {
-		c := Case{Shape: Shape{Kind: Features, Features: 20, Models: 1}, Codec: "lz4", Partitions: 1}
-		change(&c)
-		return c
-	}
 	return []Case{
 		like(func(*Case) {}),
 		like(func(c *Case) { c.Slices = 1 }),
@@ -23,4 +25,20 @@ func FullCases() []Case {
 		like(func(c *Case) { c.Features, c.Slices = 100, 3 }),
 		like(func(c *Case) { c.Features, c.Models = 100, 8 }),
 	}
+}
+
+// ScaleCases have one, four and sixteen times the work of each kind. Slice
+// columns need a wide row: one of 20 features has three that will do.
+func ScaleCases() []Case {
+	out := []Case{like(func(*Case) {})}
+	for _, times := range []int{4, 16} {
+		out = append(out,
+			like(func(c *Case) { c.Features *= times }),
+			like(func(c *Case) { c.Partitions *= times }),
+			like(func(c *Case) { c.Models *= times }))
+	}
+	for _, n := range []int{0, 1, 4, 16} {
+		out = append(out, like(func(c *Case) { c.Features, c.Slices = 100, n }))
+	}
+	return out
 }

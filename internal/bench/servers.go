@@ -84,7 +84,7 @@ func StartServers(ctx context.Context, w Want) (s *Servers, err error) {
 			s.NoEngine = err.Error()
 		}
 	} else {
-		s.NoEngine = "not asked for"
+		s.NoEngine = NotAsked
 	}
 	if w.NATS == "" {
 		w.Progress("starting NATS in this process")

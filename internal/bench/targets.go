@@ -1,6 +1,9 @@
 package bench
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Target is one figure beside what it has to reach.
 type Target struct {
@@ -66,6 +69,48 @@ func against(all []Result, r Result) (out []Target) {
 		beside("8 models to one", .8, func(l *Result) { l.Models = 1 })
 	case r.Slices == 0 && r.Models == 1 && r.Partitions == 2:
 		beside(fmt.Sprintf("two partitions to one, GOMAXPROCS=%d", r.Processors), .9, func(l *Result) { l.Partitions = 1 })
+	}
+	return out
+}
+
+// scaled judges what cost does when work grows to four and sixteen times, as
+// far as these cases were measured: the cost of a unit of work beside its cost
+// at the least work.
+func scaled(all []Result) (out []Target) {
+	cost := func(c Case) (float64, bool) {
+		for _, r := range all {
+			if r.Kind == c.Kind && r.Features == c.Features && r.Slices == c.Slices && r.Models == c.Models && r.Codec == c.Codec && r.Partitions == c.Partitions {
+				return r.Nanos.Total, true
+			}
+		}
+		return 0, false
+	}
+	none, wide := cost(like(func(c *Case) { c.Features = 100 }))
+	for _, kind := range []struct {
+		name   string
+		most   float64
+		change func(c *Case, times int)
+		unit   func(nanos float64, times int) float64
+	}{
+		{"a value, features", 1.1, func(c *Case, times int) { c.Features *= times }, func(ns float64, times int) float64 { return ns / float64(times) }},
+		{"a row, partitions", 1.1, func(c *Case, times int) { c.Partitions *= times }, func(ns float64, _ int) float64 { return ns }},
+		{"a row, models", 1.25, func(c *Case, times int) { c.Models *= times }, func(ns float64, _ int) float64 { return ns }},
+		{"a slice column, of 100 features", 1.25, func(c *Case, times int) { c.Features, c.Slices = 100, times }, func(ns float64, times int) float64 { return (ns - none) / float64(times) }},
+	} {
+		of := func(times int) (float64, bool) {
+			ns, ok := cost(like(func(c *Case) { kind.change(c, times) }))
+			return kind.unit(ns, times), ok
+		}
+		one, ok := of(1)
+		if strings.Contains(kind.name, "slice") {
+			ok = ok && wide
+		}
+		for _, times := range []int{4, 16} {
+			if many, known := of(times); ok && known && one > 0 {
+				got := many / one
+				out = append(out, Target{fmt.Sprintf("cost of %s, %d × to 1 ×", kind.name, times), fmt.Sprintf("≤ %.6g", kind.most), got, got <= kind.most})
+			}
+		}
 	}
 	return out
 }
