@@ -2,16 +2,13 @@ package budget
 
 import (
 	"math"
+	"slices"
 
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-// sizes are the shifts that the e-values bet on, in dead zones; impulses those
-// of the one-window rule.
-var (
-	sizes    = [...]float64{2, 4, 8, 16, 32}
-	impulses = [...]float64{5, 10, 20, 40}
-)
+// sizes are the shifts that the e-values bet on, in dead zones.
+var sizes = [...]float64{2, 4, 8, 16, 32}
 
 // bets is how many likelihood ratios are mixed: each size up and down, and
 // one on what the windows before have shown, which follows ramps.
@@ -128,10 +125,15 @@ const least = 1e-10
 // mean, r its known variance, dead the dead zone.
 //
 //	F = P + r, z = (u-a)/(s·√F), c = 1 - bias
-//	e_j = t_ν(z; ±m_j·Δc/(s√F)) / t_ν(z; ±Δc/(s√F)),   M_j ← (M_j + w/J)·e_j
+//	e_j(c) = t_ν(z; ±m_j·Δc/(s√F)) / t_ν(z; ±Δc/(s√F))
+//	M_j ← M_j·e_j(c) + w/J·e_j(1)
 //
 // with the likelihoods of Student's t, of which the powers are taken by
-// multiplication: (ν+1)/2 is a whole number of halves. A reset to 0 follows an alarm.
+// multiplication: (ν+1)/2 is a whole number of halves. A shift that begins
+// with this window shows in full (c = 1), of one that began before the filter
+// has taken its part; both are e-values, so E[M] grows by at most w. A reset to
+// 0 follows an alarm. The rule for one window is Markov's: the mean of the
+// e_j(1) times its own weight reaches 1.
 func (l *law) step(s *state, u, r, dead float64, w weights) outcome {
 	f := math.Max(s.p+r, least)
 	sd := l.Scale * math.Sqrt(f)
@@ -139,8 +141,7 @@ func (l *law) step(s *state, u, r, dead float64, w weights) outcome {
 	c := 1 - s.bias
 	v := u - s.a
 	o := outcome{z: v * inv, sd: sd, shift: u, best: -1}
-	l.bet(s, &o, dead*c*inv, w)
-	l.shock(&o, dead*inv, w)
+	l.bet(s, &o, dead*c*inv, dead*inv, w)
 
 	gain := s.p / f
 	s.a = l.Phi * (s.a + gain*v)
@@ -165,41 +166,57 @@ func (l *law) smooth(dead, r float64) float64 {
 	return math.Min(1, math.Max(1./12, 2*x/(1+x)))
 }
 
-// bet moves the recursions for what lasts. zero is the border of the dead
-// zone as it shows in z.
-func (l *law) bet(s *state, o *outcome, zero float64, w weights) {
-	wp, wt := w.page/float64(bets), w.ticket/float64(bets)
+// bet moves the recursions. zero is the border of the dead zone as it shows in
+// z once the filter has settled, fresh as it shows in the first window.
+func (l *law) bet(s *state, o *outcome, zero, fresh float64, w weights) {
 	sides := 2
 	if l.upOnly {
-		wp, wt, sides = w.page/float64(len(sizes)+1), w.ticket/float64(len(sizes)+1), 1
+		sides = 1
 	}
-	var pages, tickets float64
+	each := 1 / float64(sides*len(sizes)+1)
+	wp, wt := w.page*each, w.ticket*each
+	var pages, tickets, shock, pageShock float64
 	z := o.z
 	j := 0
 	for side := range sides {
 		if side == 1 {
 			z = -z
 		}
-		d := z - zero
-		null := l.nu + d*d
 		pw := wp
 		if l.pageDown && side == 0 {
 			pw = 0
 		}
+		d := z - zero
+		null := l.nu + d*d
+		d = z - fresh
+		nullFresh := l.nu + d*d
+		first := 0.0
 		for _, size := range sizes {
 			d = z - size*zero
 			e := power(null/(l.nu+d*d), l.power)
-			s.page[j] = (s.page[j] + pw) * e
-			s.ticket[j] = (s.ticket[j] + wt) * e
+			d = z - size*fresh
+			began := power(nullFresh/(l.nu+d*d), l.power)
+			first += began
+			s.page[j] = s.page[j]*e + pw*began
+			s.ticket[j] = s.ticket[j]*e + wt*began
 			pages += s.page[j]
 			tickets += s.ticket[j]
-			if run := math.Max(1, float64(s.run[j])) * e; run > 1 {
-				s.run[j] = float32(math.Min(run, 1e30))
+			run := float64(s.run[j]) * e
+			switch {
+			case run >= began && run > 1:
 				s.age[j]++
-			} else {
+				s.run[j] = float32(min(run, 1e30))
+			case began > 1:
+				s.age[j] = 1
+				s.run[j] = float32(min(began, 1e30))
+			default:
 				s.run[j], s.age[j] = 0, 0
 			}
 			j++
+		}
+		shock += first
+		if !l.pageDown || side == 1 {
+			pageShock += first
 		}
 	}
 	last := bets - 1
@@ -212,24 +229,32 @@ func (l *law) bet(s *state, o *outcome, zero float64, w weights) {
 	s.ticket[last] = (s.ticket[last] + wt) * e
 	pages += s.page[last]
 	tickets += s.ticket[last]
-	if pages < 1 && tickets < 1 {
+	shocks := 1 / float64(sides*len(sizes))
+	shock *= shocks * w.ticketShock
+	pageShock *= shocks * w.pageShock
+	if pages < 1 && tickets < 1 && shock < 1 && pageShock < 1 {
 		return
 	}
-	o.strength = math.Max(pages, tickets)
+	l.alarm(s, o, [...]float64{pages, tickets, pageShock, shock})
+}
+
+// alarm takes the sums that have reached 1.
+func (l *law) alarm(s *state, o *outcome, sums [4]float64) {
+	o.strength = slices.Max(sums[:])
 	most := 0.0
 	for i := range 2 * len(sizes) {
 		if m := math.Max(s.page[i], s.ticket[i]); m > most {
 			o.best, most = i, m
 		}
 	}
-	if pages >= 1 {
-		o.page = true
+	if sums[0] >= 1 {
 		s.page = [bets]float64{}
 	}
-	if tickets >= 1 {
-		o.ticket = true
+	if sums[1] >= 1 {
 		s.ticket = [bets]float64{}
 	}
+	o.page = sums[0] >= 1 || sums[2] >= 1
+	o.ticket = sums[1] >= 1 || sums[3] >= 1
 }
 
 // follow is the bet on the level that the windows before have shown. It was
@@ -245,47 +270,6 @@ func (l *law) follow(s *state, o *outcome, zero float64) float64 {
 	}
 	d, b := z-zero, z-at*zero
 	return power((l.nu+d*d)/(l.nu+b*b), l.power)
-}
-
-// shock is the rule for one window: Markov's inequality for the mean of the
-// likelihood ratios of a single window that is off.
-func (l *law) shock(o *outcome, zero float64, w weights) {
-	if w.pageShock <= 0 && w.ticketShock <= 0 {
-		return
-	}
-	up := l.impulse(o.z, zero)
-	down := 0.0
-	if l.upOnly {
-		up *= 2
-	} else {
-		down = l.impulse(-o.z, zero)
-	}
-	e := (up + down) / 2
-	pe := e
-	if l.pageDown {
-		pe = down / 2
-	}
-	if pe*w.pageShock >= 1 {
-		o.page = true
-	}
-	if e*w.ticketShock >= 1 {
-		o.ticket = true
-	}
-	o.strength = math.Max(o.strength, math.Max(pe*w.pageShock, e*w.ticketShock))
-}
-
-func (l *law) impulse(z, zero float64) float64 {
-	d := z - zero
-	if d <= 0 {
-		return 0 // each ratio is below 1 there, and what is left out only makes the rule stricter
-	}
-	null := l.nu + d*d
-	sum := 0.0
-	for _, size := range impulses {
-		d = z - size*zero
-		sum += power(null/(l.nu+d*d), l.power)
-	}
-	return sum / float64(len(impulses))
 }
 
 // power returns x^(n/2).

@@ -1,6 +1,4 @@
-// Package soft judges what a window lacks or has too much of: nulls, absent
-// and unseen values of every stream against the model's own healthy rate, the
-// number of rows, windows without any, and predictions without features.
-//
-// A rate is measured apart from the decision on it, as drift is.
+// Package soft judges what does not come: windows without any rows, and
+// predictions without features or features without predictions. What comes is
+// judged by detectors/budget.
 package soft

@@ -3,18 +3,15 @@ package soft
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
+	"time"
 
 	"github.com/modelwatch/modelwatch/detectors"
-	"github.com/modelwatch/modelwatch/detectors/stat"
-	"github.com/modelwatch/modelwatch/detectors/streak"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
 // Memory is what soft remembers between windows. The zero value remembers nothing.
 type Memory struct {
-	Streams   streak.Memory `json:"streams,omitzero"`
 	Delivered schemas.Part  `json:"delivered,omitempty"` // parts that have had rows
 	Empty     []Empty       `json:"empty,omitempty"`     // parts without, sorted
 	Gap       *Gap          `json:"gap,omitempty"`       // while predictions and features differ
@@ -38,29 +35,15 @@ type Gap struct {
 	Cleared  bool  `json:"cleared,omitempty"` // there was one
 }
 
-// Judge judges the rates of every stream of a closed window, its volume, and
-// whether it has any rows at all. Windows of one part must come in order,
-// each once and empty ones too; parts share a memory. m stays as it is.
-func Judge(w *detectors.Window, p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
-	rates, err := Measure(w, p)
-	if err != nil {
-		return nil, nil, m, err
-	}
-	rows := Rows(w)
-	volume, err := judgeVolume(w, rows, p)
-	if err != nil {
-		return nil, nil, m, err
-	}
+// Judge says whether a closed window of a part that has delivered before has
+// any rows at all. Windows of one part must come in order, each once and
+// empty ones too; parts share a memory. m stays as it is.
+func Judge(w *detectors.Window, p Parameters, m Memory) ([]detectors.Finding, Memory) {
 	next := m
-	var verdicts []schemas.Verdict
-	var findings []detectors.Finding
-	seen := append(decide(w, rates, p), volume)
-	verdicts, findings, next.Streams = m.Streams.Step(w, seen, streak.Rule{Windows: p.Windows, Clear: p.Clear, Forget: p.Forget})
-	f := next.noData(w, rows, p)
-	if f != nil {
-		findings = append(findings, *f)
+	if f := next.noData(w, Rows(w), p); f != nil {
+		return []detectors.Finding{*f}, next
 	}
-	return verdicts, findings, next, nil
+	return nil, next
 }
 
 // Rows returns how many events the window has of its part, over all versions.
@@ -73,84 +56,6 @@ func Rows(w *detectors.Window) uint64 {
 		}
 	}
 	return n
-}
-
-// judgeVolume compares the logarithm of the rows with that of healthy windows
-// of the same length: outside is what is at least volume_sd healthy standard
-// deviations away and volume_factor times more or fewer. A window without
-// rows is not its matter.
-func judgeVolume(w *detectors.Window, rows uint64, p Parameters) (streak.Observation, error) {
-	o := streak.Observation{
-		Verdict: schemas.Verdict{
-			Stream: schemas.Stream{Role: schemas.RoleRows, Feature: w.Part.String()}, Start: w.Start, Channel: Volume,
-			State: schemas.StateUnknown, P: 1, N: rows, Revision: w.Revision,
-		},
-		Fault: schemas.FaultVolume, Severity: schemas.SeverityWarning,
-	}
-	h := healthyVolume(w)
-	switch {
-	case w.Baseline == nil:
-		o.Reason = "no baseline"
-		return o, nil
-	case w.Coverage < p.MinCoverage:
-		o.Reason = fmt.Sprintf("only %.0f %% of the partitions delivered", 100*w.Coverage)
-		return o, nil
-	case h == nil || h.Windows < p.MinHealthy || !sameLength(w):
-		o.Reason = "the baseline does not have it"
-		return o, nil
-	case rows == 0:
-		o.Reason = "no rows"
-		return o, nil
-	}
-	// Counts cannot be steadier than chance makes them.
-	sd := math.Max(h.SD, math.Exp(-h.Mean/2))
-	off := math.Log(float64(rows)) - h.Mean
-	z := off / sd
-	if math.IsNaN(z) || math.IsInf(z, 0) {
-		return o, fmt.Errorf("measuring volume of %s %s in the window of %d: %v healthy standard deviations", w.Model, w.Part, w.Start, z)
-	}
-	expected, pv := math.Exp(h.Mean), 2*stat.NormalSurvival(math.Abs(z))
-	reach := math.Max(p.VolumeSD*sd, math.Log(p.VolumeFactor))
-	o.State = schemas.StateOK
-	if math.Abs(off) > reach {
-		o.State = schemas.StateWarn
-		o.Reason = fmt.Sprintf("%d rows where %.0f are usual", rows, expected)
-	}
-	share := float64(rows)/expected - 1
-	o.Verdict.Effect, o.Expected, o.P = share, 0, pv
-	o.Low, o.High = math.Exp(-reach)-1, math.Exp(reach)-1
-	o.Effect = schemas.Effect{Share: &share}
-	o.Evidence = schemas.Evidence{
-		Statistic: Volume, Value: float64(rows), Expected: &expected, P: &pv, Rows: rows, Window: interval(w),
-		Detail: fmt.Sprintf("%.2g healthy standard deviations of the logarithm", z),
-	}
-	return o, nil
-}
-
-// healthyVolume finds the healthy volume of the window's part: on its column
-// of counts, or on the first of its columns that has it, as every event of
-// the part counts there too.
-func healthyVolume(w *detectors.Window) *schemas.Healthy {
-	if w.Baseline == nil {
-		return nil
-	}
-	var found *schemas.Healthy
-	for i := range w.Baseline.Columns {
-		c := &w.Baseline.Columns[i]
-		counts := c.Role == schemas.RoleRows && c.Name == w.Part.String()
-		if !counts && (found != nil || c.Role.Part() != w.Part) {
-			continue
-		}
-		if s := c.Stream(""); s != nil {
-			if h, ok := s.Healthy[Volume]; ok {
-				found = &h
-				if counts {
-					return found
-				}
-			}
-		}
-	}
-	return found
 }
 
 // noData follows windows without rows of a part that has delivered before. A
@@ -279,4 +184,8 @@ func Capture(features, predictions *detectors.Window, p Parameters, m Memory) (s
 		next.Gap = nil
 	}
 	return v, []detectors.Finding{f}, next
+}
+
+func interval(w *detectors.Window) schemas.Interval {
+	return schemas.Interval{Start: time.UnixMilli(w.Start).UTC(), End: time.UnixMilli(w.End).UTC()}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -13,8 +14,9 @@ import (
 
 	"github.com/modelwatch/modelwatch/alerting"
 	"github.com/modelwatch/modelwatch/alerting/retrain"
+	"github.com/modelwatch/modelwatch/alerting/severity"
 	"github.com/modelwatch/modelwatch/detectors"
-	"github.com/modelwatch/modelwatch/detectors/drift"
+	"github.com/modelwatch/modelwatch/detectors/budget"
 	"github.com/modelwatch/modelwatch/detectors/hard"
 	"github.com/modelwatch/modelwatch/detectors/soft"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -66,6 +68,11 @@ type Model struct {
 	Specs   []schemas.SpecRecord // by Seq
 	Retrain retrain.Policy
 	Runbook string
+
+	Budget     budget.Budget
+	Importance map[string]float64 // of features; 1 where one is missing
+	Severity   severity.Policy
+	Calendar   budget.Calendar
 }
 
 // Deps is what the evaluator works with.
@@ -92,7 +99,7 @@ type Config struct {
 	Closing    Closing
 	Hard       hard.Parameters
 	Soft       soft.Parameters
-	Drift      drift.Parameters
+	Statistics budget.Parameters
 	PublicURL  string // where the pages are, for links
 	Writer     string // tells this replica from others
 }
@@ -102,7 +109,7 @@ func DefaultConfig() Config {
 	return Config{
 		Sweep: 250 * time.Millisecond, Revise: 2 * time.Second, MaxWindows: 24, MaxEmpty: 48,
 		Closing: Closing{Stale: 10 * time.Second, MaxHold: 15 * time.Minute},
-		Hard:    hard.DefaultParameters(), Soft: soft.DefaultParameters(), Drift: drift.DefaultParameters(),
+		Hard:    hard.DefaultParameters(), Soft: soft.DefaultParameters(), Statistics: budget.DefaultParameters(),
 	}
 }
 
@@ -241,6 +248,9 @@ func (e *Evaluator) owned() []*model {
 		if own == nil {
 			own = &model{e: e, since: e.deps.Now()}
 		}
+		if own.Budget != m.Budget || !maps.Equal(own.Importance, m.Importance) {
+			own.plans = nil
+		}
 		own.Model = m
 		e.models[m.Name] = own
 		out = append(out, own)
@@ -250,11 +260,21 @@ func (e *Evaluator) owned() []*model {
 
 // parameters is what every decision of a step rests on; it is recorded with it.
 type parameters struct {
-	Hard     hard.Parameters  `json:"hard"`
-	Soft     soft.Parameters  `json:"soft"`
-	Drift    drift.Parameters `json:"drift"`
-	Alerting alerting.Config  `json:"alerting"`
-	Retrain  retrain.Policy   `json:"retrain"`
+	Hard       hard.Parameters    `json:"hard"`
+	Soft       soft.Parameters    `json:"soft"`
+	Statistics budget.Parameters  `json:"statistics"`
+	Alerting   alerting.Config    `json:"alerting"`
+	Retrain    retrain.Policy     `json:"retrain"`
+	Severity   severity.Policy    `json:"severity"`
+	Budget     stated             `json:"budget"`
+	Importance map[string]float64 `json:"importance,omitempty"`
+}
+
+// stated is the budget as the view of that name reads it.
+type stated struct {
+	Pages   float64 `json:"pages"`
+	Tickets float64 `json:"tickets"`
+	Per     int64   `json:"per_ms"`
 }
 
 // inputs is what a step has read.

@@ -13,7 +13,7 @@ import (
 	"github.com/modelwatch/modelwatch/alerting"
 	"github.com/modelwatch/modelwatch/alerting/retrain"
 	"github.com/modelwatch/modelwatch/detectors"
-	"github.com/modelwatch/modelwatch/detectors/drift"
+	"github.com/modelwatch/modelwatch/detectors/budget"
 	"github.com/modelwatch/modelwatch/detectors/hard"
 	"github.com/modelwatch/modelwatch/detectors/soft"
 	"github.com/modelwatch/modelwatch/internal/summary"
@@ -29,6 +29,9 @@ type model struct {
 	state      *state    // after it; nil when it is to be read
 	tripsSince time.Time // trips stored before it are taken in
 	revised    time.Time // when revised windows were last looked for
+
+	references map[string]*budget.Reference // by hash of the baseline
+	plans      map[planKey]*budget.Plan
 }
 
 // skew is by how much the clocks of replicas and servers may differ.
@@ -43,7 +46,7 @@ type state struct {
 	Pairs   map[int64]pair      `json:"pairs,omitempty"`   // windows of which one part of two was judged
 	Hard    hard.Memory         `json:"hard"`
 	Soft    soft.Memory         `json:"soft"`
-	Drift   drift.Memory        `json:"drift"`
+	Budget  budget.Memory       `json:"budget"`
 	Alerts  *alerting.State     `json:"alerts"`
 	Retrain *retrain.State      `json:"retrain"`
 	Labels  uint64              `json:"labels,omitempty"` // judged since the last request
@@ -348,6 +351,7 @@ func (d *decision) config() alerting.Config {
 // tell takes findings into the incidents.
 func (d *decision) tell(in alerting.Input) {
 	in.Model = d.m.Name
+	in.Findings = d.m.Severity.Apply(in.Findings)
 	d.at = max(d.at, in.At)
 	r := d.state.Alerts.Step(in, d.config())
 	for _, i := range r.Incidents {
@@ -465,7 +469,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	d.inputs.Windows = append(d.inputs.Windows, judged{
 		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Offsets: merged.Offsets,
 	})
-	memory := memories{d.state.Hard, d.state.Soft, d.state.Drift}
+	memory := memories{d.state.Hard, d.state.Soft, d.state.Budget}
 	if revised {
 		memory = memories{} // a revision never rewrites what is remembered
 	}
@@ -482,7 +486,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 		d.tell(in)
 		return nil
 	}
-	d.state.Hard, d.state.Soft, d.state.Drift = memory.hard, memory.soft, memory.drift
+	d.state.Hard, d.state.Soft, d.state.Budget = memory.hard, memory.soft, memory.budget
 	d.state.Parts |= r.part
 	if r.part == schemas.PartLabel {
 		d.state.Labels += soft.Rows(w)
@@ -652,18 +656,15 @@ func (s *state) onset(start int64) func(schemas.Fault, string) (int64, bool) {
 
 // memories is what the detectors remember between windows.
 type memories struct {
-	hard  hard.Memory
-	soft  soft.Memory
-	drift drift.Memory
+	hard   hard.Memory
+	soft   soft.Memory
+	budget budget.Memory
 }
 
 // detect runs the detectors over one window. A revised window is judged by
-// itself: one that is outside is an error at once.
+// itself, and what rests on more than one window is not decided again.
 func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
 	cfg := d.m.e.cfg
-	if revised {
-		cfg.Soft.Windows, cfg.Drift.Windows = 1, 1
-	}
 	var verdicts []schemas.Verdict
 	var findings []detectors.Finding
 	take := func(v []schemas.Verdict, f []detectors.Finding) {
@@ -675,22 +676,28 @@ func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([
 		return nil, nil, memory, err
 	}
 	take(v, f)
-	v, f, sm, err := soft.Judge(w, cfg.Soft, memory.soft)
+	f, sm := soft.Judge(w, cfg.Soft, memory.soft)
+	take(nil, f)
+	ref := d.m.reference(w)
+	if revised {
+		v, f, err = budget.Revise(w, ref, d.m.Calendar, cfg.Statistics)
+		take(v, f)
+		return verdicts, findings, memory, err
+	}
+	v, f, bm, err := budget.Judge(w, ref, d.m.plan(w, ref), d.m.Calendar, cfg.Statistics, memory.budget)
 	if err != nil {
 		return nil, nil, memory, err
 	}
 	take(v, f)
-	v, f, dm, err := drift.Judge(w, cfg.Drift, memory.drift)
-	if err != nil {
-		return nil, nil, memory, err
-	}
-	take(v, f)
-	return verdicts, findings, memories{hm, sm, dm}, nil
+	return verdicts, findings, memories{hm, sm, bm}, nil
 }
 
 // step asks the policies and puts everything into one journal step.
 func (d *decision) step(at time.Time) (schemas.Step, error) {
-	params, err := json.Marshal(parameters{d.m.e.cfg.Hard, d.m.e.cfg.Soft, d.m.e.cfg.Drift, d.config(), d.m.Retrain})
+	params, err := json.Marshal(parameters{
+		d.m.e.cfg.Hard, d.m.e.cfg.Soft, d.m.e.cfg.Statistics, d.config(), d.m.Retrain, d.m.Severity,
+		stated{d.m.Budget.Pages, d.m.Budget.Tickets, d.m.Budget.Per.Milliseconds()}, d.m.Importance,
+	})
 	if err != nil {
 		return schemas.Step{}, fmt.Errorf("writing the parameters of a step: %w", err)
 	}

@@ -348,14 +348,43 @@ func (t *Traffic) Baseline(tb testing.TB, model string, rows int, window time.Du
 	slices.SortFunc(b.Columns, func(a, b schemas.BaselineColumn) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name))
 	})
-	volume := math.Log(float64(window / t.Every))
+	perWindow := float64(window / t.Every)
 	for i := range b.Columns {
-		b.Columns[i].Streams[0].Healthy = map[string]schemas.Healthy{"volume": {Windows: rows / int(window/t.Every), Mean: volume, SD: .02, Max: volume + .05}}
+		steady(&b.Columns[i], perWindow)
 	}
+	counts := schemas.BaselineColumn{
+		Name: schemas.PartFeatures.String(), Role: schemas.RoleRows, Type: schemas.TypeNumber, Unit: schemas.UnitFor(1),
+		Streams: []schemas.BaselineStream{{Rows: uint64(rows), Bins: []uint64{0}, Healthy: map[string]schemas.Healthy{"volume": law(math.Log(perWindow), perWindow)}}},
+	}
+	b.Columns = append([]schemas.BaselineColumn{counts}, b.Columns...)
 	if err := b.Seal(); err != nil {
 		tb.Fatal(err)
 	}
 	return b
+}
+
+// steady says of a column that it behaved for four weeks as the requests do:
+// without season, each window a sample of the same distribution.
+func steady(c *schemas.BaselineColumn, perWindow float64) {
+	s := &c.Streams[0]
+	angle := func(k, n uint64) float64 { return 2 * math.Asin(math.Sqrt(float64(k)/float64(max(n, 1)))) }
+	s.Healthy = map[string]schemas.Healthy{
+		"location": law(0, perWindow), "scale": law(0, perWindow), "shape": law(0, perWindow),
+		"null_rate": law(angle(s.Nulls, s.Rows), perWindow), "nan_rate": law(0, perWindow), "absent_rate": law(0, perWindow),
+		"top_share": law(angle(slices.Max(s.Bins), s.Present), perWindow),
+	}
+	if c.Type == schemas.TypeCategory {
+		delete(s.Healthy, "location")
+		delete(s.Healthy, "scale")
+		s.Healthy["unseen_rate"] = law(0, perWindow)
+	}
+}
+
+func law(level, perWindow float64) schemas.Healthy {
+	return schemas.Healthy{
+		Fitted: 672, Days: 28, Rows: perWindow, Sampling: 1 / perWindow, Level: level, Phi: .2, Noise: .02, Tail: 20, Scale: 1.1,
+		LevelSD: .01, LevelSE: .005, Dead: .1, Honesty: 1,
+	}
 }
 
 // baselineColumn counts one column of healthy requests.
