@@ -131,16 +131,20 @@ func (l *law) expectedDelay(w weights, shift, sampling float64, limit int) int {
 		}
 	}
 	have := 0.0
-	// While the filter has not seen the shift it shows in full; the bets know
-	// only what it leaves of it later, so they stand at their settled c.
+	// In its first window a shift shows in full, and the bets know that; then
+	// they stand at what the settled filter leaves of it.
 	c := l.settledResponse(s.p, sampling)
 	for t := range limit {
 		f := math.Max(s.p+sampling, least)
 		sd := l.Scale * math.Sqrt(f)
 		z := shift * (1 - s.bias) / sd
-		have += l.gain(z, l.dead*c/sd, size*l.dead*c/sd)
-		if t == 0 && shocks > 0 && l.impulse(z, l.dead/sd)/2*shocks >= 1 {
-			return 1
+		if t == 0 {
+			have = math.Max(0, l.gain(z, l.dead/sd, size*l.dead/sd))
+			if have+math.Log(shocks/float64(2*len(sizes))) >= 0 {
+				return 1
+			}
+		} else {
+			have += l.gain(z, l.dead*c/sd, size*l.dead*c/sd)
 		}
 		if have+math.Log(weight/float64(bets))+math.Log(1+1/math.Max(have, .05)) >= 0 {
 			return t + 1
