@@ -42,66 +42,117 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 	}
 	a.Rows += uint64(len(rows))
 	a.Late += late
+	// Three short loops are faster than one: what each needs stays in registers.
 	var (
-		count     [classes]uint64
-		sum       int64
-		high, low uint64
-		lo, hi    = a.Min, a.Max
-		last      = a.last
-		current   = a.current
-		longest   = a.Run
-		counts    = a.Bins
-		registers = a.Distinct.Registers
-		full      = a.Distinct.Full
-		inverse   = inverse(unit)
+		count  [8]uint64 // by class
+		counts = a.Bins
+		class  = c.Class
+		num    = c.Num[:len(class)]
+		code   = c.Code[:len(class)]
+		values = c.room(len(rows))
+		n      = 0
 	)
 	for _, r := range rows {
-		if k := c.Class[r]; k != Value {
-			count[k]++
+		if k := class[r]; k != Value {
+			count[k&7]++
 			continue
 		}
-		x := c.Num[r]
-		counts[c.Code[r]]++
-		f := (x - anchor) * inverse
-		if inverse == 0 {
-			f = (x - anchor) / unit
-		}
-		q, clipped := limited(f)
-		if clipped {
-			a.Clipped++
-		}
-		sum += q
-		h, l := square(q)
-		high += h
-		low += l
+		counts[code[r]]++
+		values[n] = num[r]
+		n++
+	}
+	a.count(c, rows, &count)
+	a.addMoments(values[:n], anchor, unit)
+	a.addRuns(values[:n])
+}
+
+// addMoments adds values to the sums and the extremes.
+func (a *Accumulator) addMoments(values []float64, anchor, unit float64) {
+	lo, hi := a.Min, a.Max
+	for _, x := range values {
 		if x < lo {
 			lo = x
 		}
 		if x > hi {
 			hi = x
 		}
+	}
+	a.Min, a.Max = lo+0, hi+0 // -0 and 0 are one value, whichever came first
+	inverse := inverse(unit)
+	if inverse == 0 {
+		a.addAny(values, anchor, unit)
+		return
+	}
+	var sum int64
+	var high, low uint64
+	for i, x := range values {
+		f := float64((x - anchor) * inverse)
+		if !(math.Abs(f) < small) {
+			a.addAny(values[i:], anchor, unit)
+			break
+		}
+		// The sum has no place for fractions: it is rounded, ties to even, as
+		// RoundToEven does.
+		q := int64(math.Float64bits(f+rounding)) - roundingBits
+		sum += q
+		square := uint64(q * q)
+		high += square >> 32
+		low += square & (1<<32 - 1)
+	}
+	a.Sum += sum
+	a.SquareHigh += high
+	a.SquareLow += low
+}
+
+// addAny adds values of any size to the sums.
+func (a *Accumulator) addAny(values []float64, anchor, unit float64) {
+	for _, x := range values {
+		q, clipped := Quantise(x, anchor, unit)
+		if clipped {
+			a.Clipped++
+		}
+		h, l := square(q)
+		a.Sum += q
+		a.SquareHigh += h
+		a.SquareLow += l
+	}
+}
+
+// addRuns adds values to the runs and the distinct ones. It leaves something else in values.
+func (a *Accumulator) addRuns(values []float64) {
+	if len(values) == 0 {
+		return
+	}
+	last, current, longest := a.last, a.current, a.Run
+	if current == 0 {
+		last = ^math.Float64bits(values[0] + 0) // any other than the first
+	}
+	// A run is its length; what is new is looked at in a loop of its own.
+	n := 0
+	for _, x := range values {
 		v := math.Float64bits(x + 0)
-		if v == last && current > 0 {
+		if v == last {
 			current++
 			continue
 		}
 		longest = max(longest, current)
 		last, current = v, 1
-		switch {
-		case full:
-		case registers != nil:
-			put(registers, HashNumber(x))
-		default:
-			a.Distinct.Add(HashNumber(x))
-			full, registers = a.Distinct.Full, a.Distinct.Registers
-		}
+		values[n] = x
+		n++
 	}
-	a.Sum += sum
-	a.SquareHigh += high
-	a.SquareLow += low
-	a.Min, a.Max = lo+0, hi+0 // -0 and 0 are one value, whichever came first
+	fresh := values[:n]
 	a.last, a.current, a.Run = last, current, max(longest, current)
-	a.count(c, rows, &count)
+	for len(fresh) > 0 && a.Distinct.Registers == nil && !a.Distinct.Full {
+		a.Distinct.Add(HashNumber(fresh[0]))
+		fresh = fresh[1:]
+	}
+	if a.Distinct.Registers == nil {
+		return
+	}
+	registers := (*[1 << Precision]uint8)(a.Distinct.Registers)
+	for _, x := range fresh {
+		put(registers, HashNumber(x))
+	}
 }
 
 // AddCategories adds the rows of c whose indexes are in rows, ascending, of
@@ -110,7 +161,7 @@ func (a *Accumulator) AddCategories(c *Classified, rows []int32, late uint64) {
 	a.Rows += uint64(len(rows))
 	a.Late += late
 	var (
-		count   [classes]uint64
+		count   [8]uint64 // by class
 		last    = a.last
 		current = a.current
 		longest = a.Run
@@ -120,15 +171,16 @@ func (a *Accumulator) AddCategories(c *Classified, rows []int32, late uint64) {
 	if a.known == nil && !full {
 		a.known = make([]uint64, len(a.Bins))
 	}
-	known := a.known
+	known, class := a.known, c.Class
+	codes, hashes := c.Code[:len(class)], c.Hash[:len(class)]
 	for _, r := range rows {
-		if k := c.Class[r]; k != Value {
-			count[k]++
+		if k := class[r]; k != Value {
+			count[k&7]++
 			continue
 		}
-		code := c.Code[r]
+		code := codes[r]
 		counts[code]++
-		v := c.Hash[r]
+		v := hashes[r]
 		if v == last && current > 0 {
 			current++
 			continue
@@ -150,7 +202,7 @@ func (a *Accumulator) AddCategories(c *Classified, rows []int32, late uint64) {
 }
 
 // count takes the classes other than Value, which have been counted, and the flags.
-func (a *Accumulator) count(c *Classified, rows []int32, n *[classes]uint64) {
+func (a *Accumulator) count(c *Classified, rows []int32, n *[8]uint64) {
 	a.Absent += n[Absent]
 	a.Null += n[Null]
 	a.NaN += n[NaN]
@@ -168,6 +220,15 @@ func (a *Accumulator) count(c *Classified, rows []int32, n *[classes]uint64) {
 		}
 	}
 }
+
+// Numbers below small need less work: their squares fit one word. The sum of one
+// and rounding has a unit of 1 in its last place, which are the bits of rounding
+// and the number.
+const (
+	small        = 1 << 31
+	rounding     = 3 << 51
+	roundingBits = 0x4338000000000000
+)
 
 // square returns q² in the parts that Summary keeps.
 func square(q int64) (high, low uint64) {

@@ -14,6 +14,14 @@ type Classified struct {
 	// may say too much, never too little; both zero means not known.
 	Classes  uint8
 	AnyFlags Flag
+
+	scratch []float64
+}
+
+// room returns memory for n values.
+func (c *Classified) room(n int) []float64 {
+	c.scratch = grow(c.scratch, n)
+	return c.scratch
 }
 
 // Has says whether one of the classes may occur in the stretch.

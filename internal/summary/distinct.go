@@ -29,7 +29,7 @@ func (d *Distinct) KeepRegisters() { d.keep = true }
 // Add counts a hash.
 func (d *Distinct) Add(h uint64) {
 	if d.Registers != nil {
-		put(d.Registers, h)
+		put((*[1 << Precision]uint8)(d.Registers), h)
 		return
 	}
 	if d.Full {
@@ -51,7 +51,7 @@ func (d *Distinct) outgrow() {
 	if d.keep {
 		d.Registers = make([]uint8, 1<<Precision)
 		for _, h := range d.Small {
-			put(d.Registers, h)
+			put((*[1 << Precision]uint8)(d.Registers), h)
 		}
 	} else {
 		d.Full = true
@@ -60,11 +60,13 @@ func (d *Distinct) outgrow() {
 }
 
 // put counts a hash in the registers.
-func put(registers []uint8, h uint64) {
+func put(registers *[1 << Precision]uint8, h uint64) {
 	i := h >> (64 - Precision)
-	rank := uint8(bits.LeadingZeros64(h<<Precision|1<<(Precision-1))) + 1
-	if rank > registers[i] {
-		registers[i] = rank
+	// The rank is one more than the zeros that rest begins with; most hashes have
+	// no more than the register, as a look at the bits that would have to be zero tells.
+	rest := h<<Precision | 1<<(Precision-1)
+	if rest>>(63-registers[i]&63)>>1 == 0 {
+		registers[i] = uint8(bits.LeadingZeros64(rest)) + 1
 	}
 }
 

@@ -19,7 +19,6 @@ const (
 	NegInf
 	Bad   // of a type the column cannot hold
 	Value // a number or a category; its Code is valid
-	classes
 )
 
 // Flag marks a value that breaks a rule of its column.

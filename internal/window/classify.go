@@ -3,6 +3,7 @@ package window
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/modelwatch/modelwatch/internal/summary"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -13,7 +14,6 @@ func newClassified() summary.Classified {
 		Class: make([]summary.Class, schemas.BlockRows),
 		Flags: make([]summary.Flag, schemas.BlockRows),
 		Code:  make([]uint16, schemas.BlockRows),
-		Num:   make([]float64, schemas.BlockRows),
 		Hash:  make([]uint64, schemas.BlockRows),
 	}
 }
@@ -26,13 +26,21 @@ func (c *column) size() int {
 }
 
 // classOf reads the kinds that mean the same for every column.
-var classOf = [...]summary.Class{
+var classOf = [16]summary.Class{
 	schemas.KindAbsent: summary.Absent, schemas.KindNull: summary.Null, schemas.KindNaN: summary.NaN,
 	schemas.KindPosInf: summary.PosInf, schemas.KindNegInf: summary.NegInf,
 	schemas.KindNumber: summary.Bad, schemas.KindText: summary.Bad, schemas.KindBool: summary.Bad, schemas.KindNested: summary.Bad,
 }
 
-// classify reads rows [from, to) of a block's column as the spec has it.
+// numberClassOf is classOf for columns of numbers.
+var numberClassOf = func() [16]summary.Class {
+	of := classOf
+	of[schemas.KindNumber] = summary.Value
+	return of
+}()
+
+// classify reads rows [from, to) of a block's column as the spec has it. The
+// numbers stay where they are.
 func (c *column) classify(in *schemas.Column, out *summary.Classified, from, to int) {
 	out.Classes, out.AnyFlags = 1<<summary.Value, 0
 	clear(out.Flags[from:to])
@@ -40,19 +48,19 @@ func (c *column) classify(in *schemas.Column, out *summary.Classified, from, to 
 		c.classifyCategory(in, out, from, to)
 		return
 	}
-	kinds, numbers := in.Kind[from:to], in.Num[from:to]
-	classes, values := out.Class[from:to], out.Num[from:to]
+	kinds := in.Kind[from:to]
+	classes := out.Class[from:to][:len(kinds)]
+	var seen uint8
 	for i, k := range kinds {
-		class := classOf[k]
-		if k == schemas.KindNumber {
-			class = summary.Value
-		}
+		class := numberClassOf[k&15]
 		classes[i] = class
-		out.Classes |= 1 << class
-		values[i] = numbers[i] + 0 // -0 becomes 0; where there is no number, nobody looks
+		seen |= 1 << (class & 7)
 	}
-	c.bins.codes(values, out.Code[from:to])
-	if c.Min != nil || c.Max != nil {
+	out.Classes |= seen
+	out.Num = in.Num
+	// Where there is no number stands an older one; nobody looks at its code.
+	least, greatest := c.bins.codes(in.Num[from:to], out.Code[from:to])
+	if c.Min != nil && least < *c.Min || c.Max != nil && greatest > *c.Max {
 		c.checkRange(out, from, to)
 	}
 }
@@ -136,26 +144,83 @@ func (t *codes) of(h uint64) uint16 {
 	}
 }
 
-// edges finds the bins of numbers without a branch that depends on them: in a
-// stream of values every such branch would be guessed wrong half the time.
+// edges finds the bins of numbers nearly without a branch that depends on them:
+// in a stream of values every such branch would be guessed wrong half the time.
+//
+// A grid of equal buckets lies over the edges. Because the bucket of a greater
+// number is never a lower one, whatever rounding does, edges in lower buckets
+// than that of x are below x, those in higher ones above it, and only the few in
+// the same bucket are left to be compared.
 type edges struct {
-	keys []uint64 // of the edges in order, filled up with the greatest key to a power of two less one
+	values []float64 // the edges, and behind them +Inf for the comparisons beyond the last
+	n      int       // how many they are
+	scale  float64   // buckets for each unit, from the first edge on
+	before []uint16  // by bucket: edges in lower ones
+	most   int       // edges of one bucket; 0 where there is no grid
+	keys   []uint64  // of the edges in order, filled up with the greatest key to a power of two less one; without a grid
 }
 
+// A grid has at most maxGrid buckets of at most maxInBucket edges. Edges that are
+// too unequal for that are searched.
+const (
+	maxGrid     = 2048
+	maxInBucket = 2
+)
+
 func newEdges(of []float64) edges {
+	e := edges{n: len(of), values: append(slices.Clone(of), math.Inf(1), math.Inf(1))}
+	for size := 64; size <= maxGrid && e.most != 1; size *= 2 {
+		if g := e.grid(size); g.most > 0 && g.most <= maxInBucket && (e.most == 0 || g.most < e.most) {
+			e = g
+		}
+	}
+	if e.most > 0 {
+		return e
+	}
 	size := 1
 	for size <= len(of) {
 		size *= 2
 	}
-	keys := make([]uint64, size-1)
-	for i := range keys {
-		keys[i] = math.MaxUint64
+	e.keys = make([]uint64, size-1)
+	for i := range e.keys {
+		e.keys[i] = math.MaxUint64
 		if i < len(of) {
-			keys[i] = ordered(of[i] + 0)
+			e.keys[i] = ordered(of[i] + 0)
 		}
 	}
-	return edges{keys}
+	return e
 }
+
+// grid returns e with a grid of about that many buckets; most is 0 where there
+// can be none.
+func (e edges) grid(size int) edges {
+	e.most = 0
+	if e.n < 2 {
+		return e
+	}
+	first, last := e.values[0], e.values[e.n-1]
+	e.scale = float64(size) / (last - first)
+	if !(e.scale > 0) || math.IsInf(e.scale, 0) || math.IsInf(last-first, 0) {
+		return e
+	}
+	end := e.bucket(last)
+	if end > 2*size {
+		return e
+	}
+	e.before = make([]uint16, end+1)
+	for b, i := 0, 0; b <= end; b++ {
+		e.before[b] = uint16(i)
+		in := 0
+		for ; i < e.n && e.bucket(e.values[i]) == b; i++ {
+			in++
+		}
+		e.most = max(e.most, in)
+	}
+	return e
+}
+
+// bucket returns the bucket of a number from the first edge to the last.
+func (e *edges) bucket(x float64) int { return int((x - e.values[0]) * e.scale) }
 
 // ordered maps numbers to integers in the same order, if -0 is none of them.
 func ordered(x float64) uint64 {
@@ -163,11 +228,47 @@ func ordered(x float64) uint64 {
 	return b ^ (uint64(int64(b)>>63) | 1<<63)
 }
 
-// codes writes, for each x, the i with edges[i-1] < x <= edges[i].
-func (e edges) codes(values []float64, out []uint16) {
+// codes writes, for each x, the i with edges[i-1] < x <= edges[i]. Of the numbers
+// that are not between the first and the last edge it returns the least and the
+// greatest, +Inf and -Inf for none.
+func (e *edges) codes(values []float64, out []uint16) (least, greatest float64) {
+	if e.most == 0 {
+		return e.search(values, out)
+	}
+	least, greatest = math.Inf(1), math.Inf(-1)
+	edges, before, scale := e.values, e.before, e.scale
+	first, last, end := edges[0], edges[e.n-1], uint16(e.n)
+	two := e.most > 1
+	out = out[:len(values)]
+	for i, x := range values {
+		switch {
+		case !(x > first):
+			out[i] = 0
+			least = min(least, x)
+		case x > last:
+			out[i] = end
+			greatest = max(greatest, x)
+		default:
+			n := before[int((x-first)*scale)]
+			at := edges[n:]
+			// The sign of the difference is set where the edge is below x.
+			code := n + uint16(math.Float64bits(at[0]-x)>>63)
+			if two {
+				code += uint16(math.Float64bits(at[1]-x) >> 63)
+			}
+			out[i] = code
+		}
+	}
+	return least, greatest
+}
+
+// search is codes without a grid.
+func (e *edges) search(values []float64, out []uint16) (least, greatest float64) {
+	least, greatest = math.Inf(1), math.Inf(-1)
 	keys := e.keys
 	out = out[:len(values)]
 	for i, x := range values {
+		x += 0 // -0 becomes 0
 		k := ordered(x)
 		n := 0
 		for step := (len(keys) + 1) / 2; step > 0; step /= 2 {
@@ -175,5 +276,7 @@ func (e edges) codes(values []float64, out []uint16) {
 			n += step & -int(below)
 		}
 		out[i] = uint16(n)
+		least, greatest = min(least, x), max(greatest, x)
 	}
+	return least, greatest
 }

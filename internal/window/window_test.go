@@ -420,13 +420,40 @@ func TestSilence(t *testing.T) {
 	wants(schemas.PartPrediction, base+1_201_000)
 }
 
+// genEdges draws edges that are even, uneven, in one heap with some far away,
+// neighbours of each other, or as far from each other as can be.
+func genEdges(t *rapid.T) []float64 {
+	kind := rapid.IntRange(0, 4).Draw(t, "kind of edges")
+	n := rapid.IntRange(0, 70).Draw(t, "edges")
+	at := rapid.Float64Range(-5, 5).Draw(t, "first edge")
+	var out []float64
+	for range n {
+		switch kind {
+		case 0:
+			at += 0.125
+		case 1:
+			at += rapid.Float64Range(0, 1).Draw(t, "step")
+		case 2:
+			at += math.Exp(rapid.Float64Range(-30, 5).Draw(t, "step"))
+		case 3:
+			at = math.Nextafter(at, math.Inf(1))
+		default:
+			at = rapid.Float64().Draw(t, "edge")
+		}
+		if !math.IsInf(at, 0) {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
 // Values on, beside and far from the edges, and categories beside others, are
 // counted where a plain search puts them.
 func TestEveryValueIsCountedInItsBin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := spec()
 		x, c := r.Spec.Column(schemas.RoleFeature, "x"), r.Spec.Column(schemas.RoleFeature, "c")
-		x.Edges = rapid.SliceOfNDistinct(rapid.Float64Range(-5, 5), 0, 70, rapid.ID).Draw(t, "edges")
+		x.Edges = genEdges(t)
 		for i := range x.Edges {
 			x.Edges[i] += 0 // -0 and 0 are one edge
 		}
@@ -443,9 +470,9 @@ func TestEveryValueIsCountedInItsBin(t *testing.T) {
 		b := schemas.NewBlock(ms.Model([]byte("m")).Layout)
 		for i := range rapid.IntRange(1, 200).Draw(t, "rows") {
 			e := event{offset: int64(i), ts: base, time: base, parts: schemas.PartFeatures}
-			number := rapid.OneOf(rapid.Float64(), rapid.SampledFrom(append([]float64{0, math.Copysign(0, -1)}, x.Edges...))).Draw(t, "x")
-			if rapid.Bool().Draw(t, "beside") {
-				number = math.Nextafter(number, math.Inf(1))
+			number := rapid.OneOf(rapid.Float64(), rapid.Float64Range(-5, 5), rapid.SampledFrom(append([]float64{0, math.Copysign(0, -1)}, x.Edges...))).Draw(t, "x")
+			if aside := rapid.IntRange(-1, 1).Draw(t, "beside"); aside != 0 {
+				number = math.Nextafter(number, math.Inf(aside))
 			}
 			if math.IsInf(number, 0) || math.IsNaN(number) {
 				number = 0
