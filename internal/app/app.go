@@ -165,7 +165,7 @@ func publicURL(h config.HTTP) string {
 }
 
 func (a *App) evaluateDeps() evaluate.Deps {
-	judges := &judgeStore{Store: a.store, revised: map[string]store.Cursor{}}
+	judges := &judgeStore{Store: a.store, revised: map[string]look{}}
 	own := &owner{a.group, a.registry}
 	return evaluate.Deps{
 		Windows: judges, Signals: judges, Journal: a.store,

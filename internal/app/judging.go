@@ -17,7 +17,14 @@ type judgeStore struct {
 	*store.Store
 
 	mu      sync.Mutex
-	revised map[string]store.Cursor // by model
+	revised map[string]look // by model
+}
+
+// look is how far revised windows of a model were looked for.
+type look struct {
+	since  store.Cursor // where to look from
+	until  store.Cursor // where the last look came to
+	handed []evaluate.WindowID
 }
 
 // ReadWindows implements evaluate.Windows.
@@ -46,27 +53,32 @@ func (s *judgeStore) WriteSummaries(ctx context.Context, model string, spec uint
 	return s.Store.WriteSummaries(ctx, model, spec, part, start, revision, out)
 }
 
-// Revised implements evaluate.Windows. What is not handed out is found again
-// by the next call, because the place to look from stays.
+// Revised implements evaluate.Windows. The place to look from goes on only
+// when nothing is found again of what was handed out: a step that was lost has
+// not judged it, and nobody else would look for it any more.
 func (s *judgeStore) Revised(ctx context.Context, model string, most int) ([]evaluate.WindowID, error) {
 	s.mu.Lock()
-	since := s.revised[model]
+	l := s.revised[model]
 	s.mu.Unlock()
-	got, next, err := s.Revisions(ctx, model, since)
+	got, next, err := s.Revisions(ctx, model, l.since)
 	if err != nil {
 		return nil, err
-	}
-	if len(got) > most {
-		got = got[:most]
-	} else {
-		s.mu.Lock()
-		s.revised[model] = next
-		s.mu.Unlock()
 	}
 	out := make([]evaluate.WindowID, len(got))
 	for i, r := range got {
 		out[i] = evaluate.WindowID{Part: r.Part, SpecSeq: r.SpecSeq, Start: r.Start}
 	}
+	if !slices.ContainsFunc(out, func(id evaluate.WindowID) bool { return slices.Contains(l.handed, id) }) {
+		l.since = l.until
+	}
+	l.until = next
+	if len(out) > most {
+		out, l.until = out[:most], l.since // what is left out must be found again
+	}
+	l.handed = out
+	s.mu.Lock()
+	s.revised[model] = l
+	s.mu.Unlock()
 	return out, nil
 }
 

@@ -26,6 +26,7 @@ type model struct {
 	e          *Evaluator
 	since      time.Time // when this replica began to judge it
 	step       uint64    // the last one that counts
+	kept       uint64    // of which the windows are kept as they were judged
 	state      *state    // after it; nil when it is to be read
 	tripsSince time.Time // trips stored before it are taken in
 	revised    time.Time // when revised windows were last looked for
@@ -142,6 +143,12 @@ func (m *model) load(ctx context.Context) error {
 			return fmt.Errorf("reading the state of step %d: %w", last.Step, err)
 		}
 		m.step = last.Step
+		if m.kept != last.Step {
+			if err := m.mend(ctx, last); err != nil {
+				return err
+			}
+			m.kept = last.Step
+		}
 	}
 	m.state = st
 	return nil
@@ -307,7 +314,12 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 		m.e.Nudge() // another replica decided this step; go on from there
 		return nil
 	}
-	m.state, m.step = d.state, step.Step
+	// Only now are the windows kept as they were judged: kept before the journal
+	// has decided, one whose rows came in between would look judged with them.
+	if err := m.keep(ctx, d.keep); err != nil {
+		return err
+	}
+	m.state, m.step, m.kept = d.state, step.Step, step.Step
 	s := m.e.deps.Stats
 	s.Steps.Add(1)
 	s.Windows.Add(int64(len(due)))
@@ -324,12 +336,58 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	return nil
 }
 
+// keeping is a window as it was judged.
+type keeping struct {
+	WindowID
+	Merged
+}
+
+// keep keeps windows as they were judged. A later revision replaces an earlier one.
+func (m *model) keep(ctx context.Context, windows []keeping) error {
+	for _, w := range windows {
+		if err := m.e.deps.Windows.WriteSummaries(ctx, m.Name, w.SpecSeq, w.Part, w.Start, w.Revision, w.Entries); err != nil {
+			return fmt.Errorf("keeping a closed window: %w", err)
+		}
+	}
+	return nil
+}
+
+// mend keeps the windows that the last step has judged: whoever wrote it may
+// have ended before it did so. They are read as they are now; what has come
+// since is found by another look and judged again.
+func (m *model) mend(ctx context.Context, last *schemas.Step) error {
+	var in inputs
+	if err := json.Unmarshal(last.Inputs, &in); err != nil {
+		return fmt.Errorf("reading the inputs of step %d: %w", last.Step, err)
+	}
+	d := &decision{m: m}
+	refs := make([]ref, len(in.Windows))
+	for i, j := range in.Windows {
+		spec := m.spec(j.SpecSeq)
+		if spec == nil {
+			spec = &schemas.SpecRecord{Seq: j.SpecSeq} // of a model that is watched anew
+		}
+		refs[i] = ref{part: j.Part, spec: spec, start: j.Start}
+	}
+	read, err := d.read(ctx, refs)
+	if err != nil {
+		return err
+	}
+	windows := make([]keeping, len(refs))
+	for i, j := range in.Windows {
+		read[i].Revision = j.Revision // as it was judged, so that rows that came since are seen
+		windows[i] = keeping{j.WindowID, read[i]}
+	}
+	return m.keep(ctx, windows)
+}
+
 // decision gathers one step.
 type decision struct {
 	m     *model
 	state *state
 
 	inputs    inputs
+	keep      []keeping // windows as they were judged
 	verdicts  []schemas.Verdict
 	incidents map[string]schemas.Incident
 	order     []string
@@ -463,9 +521,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	if r.spec.Spec.Baseline != "" {
 		w.Baseline = d.m.e.deps.Baseline(r.spec.Spec.Baseline)
 	}
-	if err := d.m.e.deps.Windows.WriteSummaries(ctx, d.m.Name, r.spec.Seq, r.part, r.start, merged.Revision, merged.Entries); err != nil {
-		return fmt.Errorf("keeping a closed window: %w", err)
-	}
+	d.keep = append(d.keep, keeping{WindowID{r.part, r.spec.Seq, r.start}, merged})
 	d.inputs.Windows = append(d.inputs.Windows, judged{
 		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Offsets: merged.Offsets,
 	})
