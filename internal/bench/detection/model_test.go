@@ -49,7 +49,7 @@ func TestWorldsArePinned(t *testing.T) {
 			hashWindow(h, m.Window(at, nil))
 		}
 	}
-	const want = "33d747755d7d02c7a244a99bc8c501feca77ec2cdc502c590fc6bcc9fc1660c9"
+	const want = "3b8ab4811e20099b060a45120e52dcd41417ebdf4e3a49c6fe51745ebd71b50a"
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {
 		t.Errorf("the worlds have hash %s, they had %s", got, want)
 	}

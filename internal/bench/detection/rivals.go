@@ -16,6 +16,13 @@ type follower interface {
 	alarm(t int, bins []uint64) bool
 }
 
+// measurer is a follower whose alarm is a statistic above its limit, so that
+// one pass serves all limits.
+type measurer interface {
+	// measure takes the bins of window t; NaN where there is nothing to say.
+	measure(t int, bins []uint64) float64
+}
+
 // rival is a rule that others use.
 type rival struct {
 	name  string
@@ -80,7 +87,9 @@ type rule struct {
 	statistic func(ref, window []uint64) float64
 }
 
-func (r *rule) alarm(t int, bins []uint64) bool { return r.statistic(r.at(t), bins) > r.limit }
+func (r *rule) measure(t int, bins []uint64) float64 { return r.statistic(r.at(t), bins) }
+
+func (r *rule) alarm(t int, bins []uint64) bool { return r.measure(t, bins) > r.limit }
 
 // pOfKS is the p-value of two-sample Kolmogorov-Smirnov on bins.
 func pOfKS(ref, win []uint64) float64 {
@@ -186,20 +195,30 @@ func fitJS(windows int) func(series, float64, bool) follower {
 	}
 }
 
-func (d *days) alarm(t int, bins []uint64) bool {
-	if d.windows == 1 {
-		return total(bins) > 0 && drift.JensenShannon(d.at(t), bins) > d.upper(d.limit)
+func (d *days) alarm(t int, bins []uint64) bool { return d.measure(t, bins) > d.limit }
+
+// measure is the distance in sd of the reference's chunks from their mean.
+func (d *days) measure(t int, bins []uint64) float64 {
+	sum, at := bins, t
+	if d.windows > 1 {
+		if t%d.windows == 0 || d.sum == nil {
+			d.sum = make([]uint64, len(bins))
+		}
+		for b, n := range bins {
+			d.sum[b] += n
+		}
+		if t%d.windows != d.windows-1 {
+			return math.NaN() // the day is not over
+		}
+		sum, at = d.sum, t/d.windows
 	}
-	if t%d.windows == 0 || d.sum == nil {
-		d.sum = make([]uint64, len(bins))
+	if total(sum) == 0 {
+		return math.NaN()
 	}
-	for b, n := range bins {
-		d.sum[b] += n
-	}
-	return t%d.windows == d.windows-1 && total(d.sum) > 0 && drift.JensenShannon(d.at(t/d.windows), d.sum) > d.upper(d.limit)
+	return (drift.JensenShannon(d.at(at), sum) - d.mean) / max(d.sd, 1e-12)
 }
 
-// detector is ADWIN or Page-Hinkley.
+// updater is ADWIN or Page-Hinkley.
 type updater interface{ Update(x float64) bool }
 
 func adwinAt(limit float64) updater { return NewADWIN(math.Exp(-limit)) }

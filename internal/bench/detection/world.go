@@ -41,7 +41,7 @@ type World struct {
 	Clumped  float64 // rows come in clumps of so many like ones; 0 for rows on their own
 	Rounded  bool    // values are whole numbers, and a share of them is 0
 	Coming   bool    // slices come and go
-	Incident bool    // a day at 1 sd on a twentieth of the columns in the reference, that nobody told of
+	Incident float64 // share of the columns that had a day at 1 sd in the reference, that nobody told of
 }
 
 // standard is the world that the others differ from.
@@ -79,7 +79,7 @@ func Worlds() []World {
 	add("sparse", "3 rows an hour", false, func(w *World) { w.Rows, w.Floor = 3, 0 })
 	add("rounded", "whole numbers, a third of them 0", false, func(w *World) { w.Rounded = true })
 	add("coming", "slices come and go", false, func(w *World) { w.Coming = true })
-	add("incident", "a day at 1 sd in the reference that nobody told of", false, func(w *World) { w.Incident = true })
+	add("incident", "a day at 1 sd in the reference that nobody told of", false, func(w *World) { w.Incident = .05 })
 	return out
 }
 
@@ -183,7 +183,7 @@ func (w *World) wave(s *source, common, storms []float64) wave {
 		stormy = .5 + s.Float64()
 	}
 	var walk, monday float64
-	incident := w.Incident && s.Float64() < .05
+	incident := s.Float64() < w.Incident
 	for t := range allWindows {
 		x = o.phi*x + o.sd*step*s.innovation(w.Heavy)
 		y = o.phi*y + scaleShare*o.sd*step*s.innovation(w.Heavy)
