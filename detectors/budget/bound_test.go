@@ -162,8 +162,8 @@ func TestWeightsAddUpToTheBudget(t *testing.T) {
 					}
 				}
 			}
-			m := Memory{}
-			j := judging{w: &w, ref: ref, plan: plan, p: &p, m: &m, at: (&Calendar{}).cells(0, hourMS), onsets: map[whose]int64{}}
+			j := newJudging(&w, ref, plan, &p, nil)
+			j.at = (&Calendar{}).cells(0, hourMS)
 			if err := j.read(); err != nil {
 				t.Fatal(err)
 			}

@@ -26,8 +26,37 @@ const (
 	LabelRate  = "label_rate"  // ln of the rows with labels
 )
 
-// order is the order in which the channels of a stream are told.
+// order is the order in which the channels of a stream are told; a channel's
+// rank is its place in it.
 var order = [...]string{Location, Spread, Shape, TopShare, NullRate, NaNRate, AbsentRate, UnseenRate, Distinct}
+
+// The ranks of the channels.
+const (
+	rankLocation = iota
+	rankSpread
+	rankShape
+	rankTop
+	rankNull
+	rankNaN
+	rankAbsent
+	rankUnseen
+	rankDistinct
+	ranks
+)
+
+// readings are the statistics of one set of counts by rank, with the ranks
+// that could be measured.
+type readings struct {
+	of  [ranks]measured
+	has uint16
+}
+
+func (r *readings) put(rank int, m measured, ok bool) {
+	if ok {
+		r.of[rank] = m
+		r.has |= 1 << rank
+	}
+}
 
 // borrowed is how many values' worth of the reference's variance go into the
 // variance of a window, so that few equal values do not look certain.
@@ -74,56 +103,102 @@ func (c *counts) without(o *counts) counts {
 	return out
 }
 
+// standard is the reference's side of one slice, or of the whole.
+type standard struct {
+	counts counts
+	shape  *omnibus       // nil where one group only
+	share  [ranks]float64 // the reference's, of the rates
+	rest   *standard      // of a slice: the whole without it
+	slots  [ranks]int32   // where a Reference keeps the streams, -1 for none
+}
+
 // yardstick measures the windows of one column by its reference.
 type yardstick struct {
 	column  *schemas.BaselineColumn
-	whole   counts            // of the reference
-	slices  map[string]counts // of the reference
-	score   []float64         // normal score of a bin; nil where there is one bin only, or categories
-	square  []float64         // its second score
-	vScore  float64           // reference variance of the scores
+	whole   *standard
+	slices  map[string]*standard
+	score   []float64 // normal score of a bin; nil where there is one bin only, or categories
+	square  []float64 // its second score
+	vScore  float64   // reference variance of the scores
 	vSecond float64
-	shape   *omnibus // of the whole; nil where one group only
-	shapes  map[string]*omnibus
 	top     int // the most common bin, -1 where no value stands out
+	ranks   []int
 }
 
 // newYardstick prepares a column of a baseline.
 func newYardstick(c *schemas.BaselineColumn) *yardstick {
-	s := &yardstick{column: c, slices: map[string]counts{}, shapes: map[string]*omnibus{}, top: -1}
+	s := &yardstick{column: c, slices: map[string]*standard{}, top: -1, ranks: ranksOf(c)}
 	for i := range c.Streams {
 		st := &c.Streams[i]
 		if st.Slice == "" {
-			s.whole = countsOfReference(st)
-		} else {
-			s.slices[st.Slice] = countsOfReference(st)
+			s.whole = &standard{counts: countsOfReference(st)}
 		}
 	}
-	if c.Role == schemas.RoleRows || total(s.whole.bins) == 0 {
-		return s
+	if s.whole == nil {
+		s.whole = &standard{}
 	}
-	categories := c.Type == schemas.TypeCategory
-	if !categories && len(s.whole.bins) > 1 {
-		s.scores()
-	}
-	s.shape = newOmnibus(s.whole.bins, s.score, s.square)
-	for name, k := range s.slices {
-		if total(k.bins) > 0 {
-			s.shapes[name] = newOmnibus(k.bins, s.score, s.square)
+	bins := s.whole.counts.bins
+	n := total(bins)
+	if n > 0 && c.Role != schemas.RoleRows {
+		categories := c.Type == schemas.TypeCategory
+		if !categories && len(bins) > 1 {
+			s.scores()
+		}
+		most := 0
+		for i, k := range bins {
+			if k > bins[most] {
+				most = i
+			}
+		}
+		// Of a number only a value that is heavy by itself has a share worth following.
+		if categories && len(bins) > 2 || !categories && float64(bins[most]) >= .1*n && len(bins) > 1 {
+			s.top = most
 		}
 	}
-	most := 0
-	for i, n := range s.whole.bins {
-		if n > s.whole.bins[most] {
-			most = i
+	s.prepare(s.whole)
+	for i := range c.Streams {
+		st := &c.Streams[i]
+		if st.Slice == "" {
+			continue
 		}
-	}
-	share := float64(s.whole.bins[most]) / total(s.whole.bins)
-	// Of a number only a value that is heavy by itself has a share worth following.
-	if categories && len(s.whole.bins) > 2 || !categories && share >= .1 && len(s.whole.bins) > 1 {
-		s.top = most
+		k := &standard{counts: countsOfReference(st)}
+		s.prepare(k)
+		k.rest = &standard{counts: s.whole.counts.without(&k.counts)}
+		s.prepare(k.rest)
+		k.rest.shape = s.whole.shape // the rest is most of the whole, and its scores are those
+		s.slices[st.Slice] = k
 	}
 	return s
+}
+
+// prepare computes what a standard's counts say.
+func (s *yardstick) prepare(st *standard) {
+	if total(st.counts.bins) > 0 {
+		st.shape = newOmnibus(st.counts.bins, s.score, s.square)
+	}
+	for rank := rankTop; rank <= rankUnseen; rank++ {
+		if k, n, ok := s.of(rank, &st.counts); ok && n > 0 {
+			st.share[rank] = float64(k) / float64(n)
+		}
+	}
+	for i := range st.slots {
+		st.slots[i] = -1
+	}
+}
+
+// ranksOf lists what is followed of a column.
+func ranksOf(c *schemas.BaselineColumn) []int {
+	switch {
+	case c.Role == schemas.RoleLatency:
+		return []int{rankLocation}
+	case c.Type == schemas.TypeCategory && c.Role == schemas.RoleFeature:
+		return []int{rankShape, rankTop, rankNull, rankNaN, rankAbsent, rankUnseen, rankDistinct}
+	case c.Type == schemas.TypeCategory:
+		return []int{rankShape, rankTop, rankNull, rankAbsent, rankUnseen, rankDistinct}
+	case c.Role == schemas.RoleFeature:
+		return []int{rankLocation, rankSpread, rankShape, rankTop, rankNull, rankNaN, rankAbsent}
+	}
+	return []int{rankLocation, rankSpread, rankShape, rankTop, rankNull, rankAbsent} // what is not finite there is a hard fault
 }
 
 // scores computes the expected normal score of each bin and its second
@@ -134,11 +209,12 @@ func newYardstick(c *schemas.BaselineColumn) *yardstick {
 // divided by the reference's own sd of a, so that the unit is that sd however
 // coarse the bins are.
 func (s *yardstick) scores() {
-	k := len(s.whole.bins)
-	n := total(s.whole.bins) + float64(k)/2
+	bins := s.whole.counts.bins
+	k := len(bins)
+	n := total(bins) + float64(k)/2
 	s.score, s.square = make([]float64, k), make([]float64, k)
 	cumulated, before, beforeZ := 0.0, 0.0, 0.0
-	for b, m := range s.whole.bins {
+	for b, m := range bins {
 		p := (float64(m) + .5) / n
 		cumulated += p
 		density, edge := 0.0, 0.0
@@ -155,57 +231,46 @@ func (s *yardstick) scores() {
 	// A column that hardly varies has no sd to speak of: a twentieth then.
 	unit := math.Sqrt(math.Max(s.vScore, .05))
 	s.vScore /= unit * unit
-	for b, m := range s.whole.bins {
+	for b, m := range bins {
 		s.score[b] /= unit
 		s.square[b] /= unit * unit
 		s.vSecond += (float64(m) + .5) / n * s.square[b] * s.square[b] / 4
 	}
 }
 
-// location returns the mean score of the values and its sampling variance
+// moments puts location and scale of the values in r: the mean score and half
+// the mean second score about the window's own location, so that a shift does
+// not leak into it to first order,
 //
-//	y = Σ q_b·a_b,   r = (n·Var_q(a) + 10·Var_p(a)) / (n·(n+10))
+//	y₁ = Σ q_b·a_b,   y₂ = ½·Σ q_b·(c_b - 2y₁a_b + y₁²)
+//	r  = (n·Var_q + 10·Var_p) / (n·(n+10))
 //
 // and nothing without a value.
-func (s *yardstick) location(c *counts) (measured, bool) {
-	n := total(c.bins)
+func (s *yardstick) moments(c *counts, n float64, r *readings) {
 	if n == 0 || s.score == nil || len(c.bins) != len(s.score) {
-		return measured{}, false
+		return
 	}
-	var sum, sq float64
+	var m, v, second, square, cross float64
 	for b, k := range c.bins {
-		if k > 0 {
-			w := float64(k) * s.score[b]
-			sum += w
-			sq += w * s.score[b]
+		if k == 0 {
+			continue
 		}
+		f, at, sq := float64(k), s.score[b], s.square[b]
+		w := f * at
+		m += w
+		v += w * at
+		cross += w * sq
+		w = f * sq
+		second += w
+		square += w * sq
 	}
-	y := sum / n
-	return measured{y, variance(sq/n-y*y, s.vScore, n), uint64(n)}, true
-}
-
-// spread returns half the mean second score about the window's own location,
-//
-//	y = ½·Σ q_b·(c_b - 2y₁a_b + y₁²)
-//
-// so that a shift does not leak into it to first order, and its variance.
-func (s *yardstick) spread(c *counts) (measured, bool) {
-	at, ok := s.location(c)
-	if !ok {
-		return measured{}, false
-	}
-	n := total(c.bins)
-	var sum, sq float64
-	for b, k := range c.bins {
-		if k > 0 {
-			e := (s.square[b] - 2*at.y*s.score[b] + at.y*at.y) / 2
-			w := float64(k) * e
-			sum += w
-			sq += w * e
-		}
-	}
-	y := sum / n
-	return measured{y, variance(sq/n-y*y, s.vSecond, n), uint64(n)}, true
+	y := m / n
+	v, second, square, cross = v/n, second/n, square/n, cross/n
+	r.put(rankLocation, measured{y, variance(v-y*y, s.vScore, n), uint64(n)}, true)
+	y2 := (second - y*y) / 2
+	// ¼·E[(c-2ya+y²)²] - y2², multiplied out.
+	e2 := (square + 4*y*y*v + y*y*y*y - 4*y*cross + 2*y*y*second - 4*y*y*y*y) / 4
+	r.put(rankSpread, measured{y2, variance(e2-y2*y2, s.vSecond, n), uint64(n)}, true)
 }
 
 // variance returns that of a mean of n, the window's own shrunk towards the reference's.
@@ -221,6 +286,9 @@ func rate(k, n uint64, p float64) (measured, bool) {
 		return measured{}, false
 	}
 	fn := float64(n)
+	if k == 0 && p == 0 {
+		return measured{0, 1 / (fn + .5), n}, true // the usual way, and exact
+	}
 	y := anscombe(float64(k), fn) - rateBias(fn, p)
 	return measured{y, 1 / (fn + .5), n}, true
 }
@@ -258,11 +326,12 @@ func rateBias(n, p float64) float64 {
 
 // omnibus measures any change of shares beyond location and scale.
 type omnibus struct {
-	group  []int     // of a bin
-	p      []float64 // reference share of a group
-	h1, h2 []float64 // orthonormal scores of location and scale, taken out; nil for categories
-	own    []float64 // K(g,g) of the kernel of what is left
-	dims   float64
+	group   []int     // of a bin
+	p       []float64 // reference share of a group
+	h1, h2  []float64 // orthonormal scores of location and scale, taken out; nil for categories
+	own     []float64 // K(g,g) of the kernel of what is left
+	inverse []float64 // of p
+	dims    float64
 }
 
 // newOmnibus pools the bins of a reference into groups of at least minShare,
@@ -303,8 +372,9 @@ func newOmnibus(bins []uint64, score, square []float64) *omnibus {
 			return nil
 		}
 	}
-	o.own = make([]float64, len(o.p))
+	o.own, o.inverse = make([]float64, len(o.p)), make([]float64, len(o.p))
 	for g, p := range o.p {
+		o.inverse[g] = 1 / p
 		o.own[g] = 1/p - 1
 		if o.h1 != nil {
 			o.own[g] -= o.h1[g]*o.h1[g] + o.h2[g]*o.h2[g]
@@ -404,8 +474,7 @@ func (o *omnibus) takeOut(bins []uint64, n float64, score, square []float64) {
 // the unbiased estimate of w², r by the delta method. On the scale of w a
 // level's noise stays as large as it is wherever the season has taken w; on
 // that of w² it would be multiplied by w. Fewer than two values give nothing.
-func (o *omnibus) measure(bins []uint64) (measured, bool) {
-	n := total(bins)
+func (o *omnibus) measure(bins []uint64, n float64) (measured, bool) {
 	if o == nil || n < 2 || len(bins) != len(o.group) {
 		return measured{}, false
 	}
@@ -415,13 +484,15 @@ func (o *omnibus) measure(bins []uint64) (measured, bool) {
 		q = make([]float64, len(o.p))
 	}
 	for b, k := range bins {
-		q[o.group[b]] += float64(k) / n
+		q[o.group[b]] += float64(k)
 	}
 	var all, own, d1, d2 float64
+	inv := 1 / n
 	for g, p := range o.p {
-		d := q[g] - p
-		all += d * d / p
-		own += q[g] * o.own[g]
+		x := q[g] * inv
+		d := x - p
+		all += d * d * o.inverse[g]
+		own += x * o.own[g]
 		if o.h1 != nil {
 			d1 += d * o.h1[g]
 			d2 += d * o.h2[g]
@@ -441,16 +512,16 @@ func (o *omnibus) measure(bins []uint64) (measured, bool) {
 // for categories, and its variance: that of the occupancy, and of the
 // registers where D is estimated.
 func (s *yardstick) distinct(sum *summary.Summary) (measured, bool) {
-	if s.column.Type != schemas.TypeCategory || sum.Present == 0 || total(s.whole.bins) == 0 {
+	if s.column.Type != schemas.TypeCategory || sum.Present == 0 || total(s.whole.counts.bins) == 0 {
 		return measured{}, false
 	}
 	d, ok := sum.Distinct.Estimate()
 	if !ok || d == 0 {
 		return measured{}, false
 	}
-	n, all := float64(sum.Present), total(s.whole.bins)
+	n, all := float64(sum.Present), total(s.whole.counts.bins)
 	var expected, v float64
-	for _, k := range s.whole.bins {
+	for _, k := range s.whole.counts.bins {
 		if k > 0 {
 			none := math.Exp(n * math.Log1p(-math.Min(float64(k)/all, 1-1e-12)))
 			expected += 1 - none
@@ -464,53 +535,48 @@ func (s *yardstick) distinct(sum *summary.Summary) (measured, bool) {
 	return measured{math.Log((float64(d) + .5) / (expected + .5)), r, sum.Present}, true
 }
 
-// channel measures one channel of counts, by the reference's counts of the
-// same slice; shape is the omnibus of that slice.
-func (s *yardstick) channel(name string, c, ref *counts, shape *omnibus) (measured, bool) {
-	switch name {
-	case Location:
-		return s.location(c)
-	case Spread:
-		return s.spread(c)
-	case Shape:
-		return shape.measure(c.bins)
+// measure measures the channels that counts can tell, by a standard of the
+// same slice.
+func (s *yardstick) measure(c *counts, by *standard) readings {
+	var r readings
+	n := total(c.bins)
+	for _, rank := range s.ranks {
+		switch rank {
+		case rankLocation:
+			s.moments(c, n, &r)
+		case rankSpread, rankDistinct:
+		case rankShape:
+			m, ok := by.shape.measure(c.bins, n)
+			r.put(rank, m, ok)
+		default:
+			if k, of, ok := s.of(rank, c); ok {
+				m, ok := rate(k, of, by.share[rank])
+				r.put(rank, m, ok)
+			}
+		}
 	}
-	k, n, ok := s.of(name, c)
-	if !ok {
-		return measured{}, false
-	}
-	return rate(k, n, s.share(name, ref))
+	return r
 }
 
 // of returns what a rate's channel counts: k of n.
-func (s *yardstick) of(name string, c *counts) (k, n uint64, ok bool) {
-	switch name {
-	case TopShare:
+func (s *yardstick) of(rank int, c *counts) (k, n uint64, ok bool) {
+	switch rank {
+	case rankTop:
 		if s.top >= 0 && s.top < len(c.bins) {
 			return c.bins[s.top], uint64(total(c.bins)), true
 		}
-	case NullRate:
+	case rankNull:
 		return c.null, c.rows, true
-	case NaNRate:
-		// In a prediction or score it is a hard fault of its own.
-		return c.nan, c.rows, s.column.Role == schemas.RoleFeature
-	case AbsentRate:
+	case rankNaN:
+		return c.nan, c.rows, true
+	case rankAbsent:
 		return c.absent, c.rows, true
-	case UnseenRate:
-		if s.column.Type == schemas.TypeCategory && len(c.bins) > 0 {
+	case rankUnseen:
+		if len(c.bins) > 0 {
 			return c.bins[len(c.bins)-1], c.present, true
 		}
 	}
 	return 0, 0, false
-}
-
-// share returns the share that a rate's channel counts, 0 of nothing.
-func (s *yardstick) share(name string, c *counts) float64 {
-	k, n, ok := s.of(name, c)
-	if !ok || n == 0 {
-		return 0
-	}
-	return float64(k) / float64(n)
 }
 
 func total(bins []uint64) float64 {

@@ -30,7 +30,6 @@ type law struct {
 	nu       float64
 	power    int // ν+1
 	tau2, q  float64
-	why      string // not judged, because
 }
 
 func newLaw(k Key, h *schemas.Healthy, p *Parameters) law {
@@ -101,6 +100,7 @@ type weights struct{ page, pageShock, ticket, ticketShock float64 }
 // outcome is what a step says.
 type outcome struct {
 	z, sd, shift float64 // standardised innovation, its sd, distance from the expected mean
+	dead         float64
 	page, ticket bool
 	strength     float64 // of the alarm: what M or w·e came to
 	best         int     // the bet that won most
@@ -140,7 +140,7 @@ func (l *law) step(s *state, u, r, dead float64, w weights) outcome {
 	inv := 1 / sd
 	c := 1 - s.bias
 	v := u - s.a
-	o := outcome{z: v * inv, sd: sd, shift: u, best: -1}
+	o := outcome{z: v * inv, sd: sd, shift: u, dead: dead, best: -1}
 	l.bet(s, &o, dead*c*inv, dead*inv, w)
 
 	gain := s.p / f
@@ -261,7 +261,7 @@ func (l *law) alarm(s *state, o *outcome, sums [4]float64) {
 // known before this window, so it is as good a bet as any; within one and a
 // half dead zones it abstains.
 func (l *law) follow(s *state, o *outcome, zero float64) float64 {
-	at, z := s.level/l.dead, o.z
+	at, z := s.level/o.dead, o.z
 	if at < 0 && !l.upOnly {
 		at, z = -at, -z
 	}

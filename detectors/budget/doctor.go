@@ -79,7 +79,7 @@ type Diagnosis struct {
 func Examine(ref *Reference, plan *Plan, p Parameters) Diagnosis {
 	d := Diagnosis{Budget: plan.budget}
 	for _, k := range ref.Keys() {
-		h := ref.healthy[k]
+		h, _ := ref.Healthy(k)
 		d.Days = math.Max(d.Days, h.Days)
 		d.Streams = append(d.Streams, plan.health(k, &h, &p))
 	}
@@ -139,7 +139,7 @@ func (p *Plan) offer(ref *Reference, par *Parameters) Offer {
 		if k.Channel != Location || k.Slice != "" {
 			continue
 		}
-		h := ref.healthy[k]
+		h, _ := ref.Healthy(k)
 		for i, d := range p.health(k, &h, par).Detect {
 			if d == Never {
 				d = math.MaxInt64

@@ -62,9 +62,10 @@ func TestGoldenChannels(t *testing.T) {
 	}
 	y := newYardstick(&column)
 	c := counts{rows: 300, present: 300, bins: g.Number.Win}
-	for name, want := range map[string][2]float64{Location: g.Number.Location, Spread: g.Number.Scale, Shape: g.Number.Shape} {
-		m, ok := y.channel(name, &c, &y.whole, y.shape)
-		if !ok {
+	r := y.measure(&c, y.whole)
+	for rank, want := range [][2]float64{rankLocation: g.Number.Location, rankSpread: g.Number.Scale, rankShape: g.Number.Shape} {
+		name, m := order[rank], r.of[rank]
+		if r.has&(1<<rank) == 0 {
 			t.Fatalf("%s is not measured", name)
 		}
 		near(t, name, m.y, want[0], 1e-7)

@@ -69,17 +69,11 @@ func (h *History) Add(w *detectors.Window) error {
 	if w.Coverage < h.p.MinCoverage || h.Calendar.announced(w.Start, w.End) {
 		return nil
 	}
-	groups := h.yards.groups(w)
-	for i := range groups {
-		all, err := groups[i].measure(w)
-		if err != nil {
-			return err
-		}
-		for j := range all {
-			h.put(at, &all[j].Observation)
-		}
+	all, err := h.yards.measure(w)
+	for i := range all {
+		h.put(at, &all[i].Observation)
 	}
-	return nil
+	return err
 }
 
 func (h *History) put(at int, o *Observation) {
@@ -810,7 +804,7 @@ func (f *fitter) fitted(before *Reference) (*Fitted, error) {
 
 // anchor holds a refit to the reference before.
 func anchor(x *schemas.Healthy, before *Reference, k Key, p *Parameters) bool {
-	was, ok := before.healthy[k]
+	was, ok := before.Healthy(k)
 	if !ok {
 		return false
 	}

@@ -29,7 +29,7 @@ import (
 // rows) the verdict is unknown with the reason. A number that is not finite
 // is an error.
 func Judge(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
-	j := judging{w: w, ref: ref, plan: plan, p: &p, m: &m, touched: make([]bool, len(m.streams)), onsets: map[whose]int64{}}
+	j := newJudging(w, ref, plan, &p, m.streams)
 	j.reason = j.whyNot(&c)
 	if j.reason == "" {
 		j.at = c.cells(w.Start, w.End)
@@ -68,32 +68,41 @@ type judging struct {
 	ref     *Reference
 	plan    *Plan
 	p       *Parameters
-	m       *Memory
 	reason  string // why nothing can be judged
 	at      []cell
 	holiday bool
-	groups  []group
+	table   []planned
+	before  []remembered
+	next    Memory // the streams of before, in their places, as they become
+	touched []bool // of them
 	items   []item
-	touched []bool // of the memory's streams
 	onsets  map[whose]int64
+}
+
+func newJudging(w *detectors.Window, ref *Reference, plan *Plan, p *Parameters, before []remembered) *judging {
+	return &judging{
+		w: w, ref: ref, plan: plan, p: p, before: before, next: Memory{streams: slices.Clone(before)},
+		touched: make([]bool, len(before)), onsets: map[whose]int64{},
+	}
 }
 
 // item is one stream of the window.
 type item struct {
 	reading
-	law
-	known   int // index in the memory, -1: new
-	before  state
-	after   state
-	out     outcome
+	law     *law
+	why     string // why it is not judged; "" when it is
+	known   int    // place in the memory, -1: new
+	now     *state // after the window
 	shares  shares
 	weights weights
+	out     outcome
 	mean    float64 // expected
 	dead    float64 // dead zone in this window
 	done    bool
 	alarm   bool
 	outside bool // the finding is open, and the level is not back
 	wasOpen bool
+	doubts  *state // the state before, where another slice has cast doubt on it
 }
 
 func (j *judging) whyNot(c *Calendar) string {
@@ -117,54 +126,75 @@ func (j *judging) whyNot(c *Calendar) string {
 
 // read measures the window and finds each stream's law and memory.
 func (j *judging) read() error {
-	j.groups = j.ref.yards.groups(j.w)
-	for i := range j.groups {
-		all, err := j.groups[i].measure(j.w)
-		if err != nil {
+	all, err := j.ref.yards.measure(j.w)
+	if err != nil {
+		return err
+	}
+	j.table = j.plan.tableOf(j.ref, j.p)
+	j.items = make([]item, len(all))
+	hint := 0
+	for i := range all {
+		it := &j.items[i]
+		it.reading = all[i]
+		if err := j.prepare(it, &hint); err != nil {
 			return err
-		}
-		for k := range all {
-			it := item{reading: all[k], known: -1}
-			if err := j.prepare(&it); err != nil {
-				return err
-			}
-			j.items = append(j.items, it)
 		}
 	}
 	return nil
 }
 
-func (j *judging) prepare(it *item) error {
-	at, known := j.m.index[id{it.Key, it.Version}]
-	if known {
-		it.known = at
-		j.touched[at] = true
+func (j *judging) prepare(it *item, hint *int) error {
+	rank := it.rank
+	slot := -1
+	if it.by != nil {
+		slot = int(it.by.slots[rank])
+	} else {
+		rank = -1
+		if i, ok := j.ref.healthy[it.Key]; ok {
+			slot = i
+		}
 	}
-	h, ok := j.ref.healthy[it.Key]
-	if !ok {
+	it.known = j.next.find(&id{it.Key, it.Version, rank}, *hint)
+	if it.known >= 0 {
+		*hint = it.known + 1
+	}
+	if slot < 0 {
 		it.why = "the reference has too few rows of it"
 		return nil
 	}
-	it.law = newLaw(it.Key, &h, j.p)
-	if !it.sound() {
+	it.law, it.shares = &j.table[slot].law, j.table[slot].shares
+	switch {
+	case !it.law.sound():
 		return fmt.Errorf("judging %s of %s: its healthy behaviour is not finite", it.Key, j.w.Model)
-	}
-	if !it.tickets {
-		it.why = fmt.Sprintf("learning: %.0f of %.0f days", h.Days, math.Ceil(j.p.TicketDays))
+	case !it.law.tickets:
+		it.why = fmt.Sprintf("learning: %.0f of %.0f days", it.law.Days, math.Ceil(j.p.TicketDays))
 		return nil
 	}
-	if known {
-		it.before = j.m.streams[at].state
-		it.before.idle = 0
+	if it.known >= 0 {
+		it.now = &j.next.streams[it.known].state
+		it.now.idle = 0
+		j.touched[it.known] = true
 	} else {
-		it.before = newState(&it.law)
+		it.now = new(state)
 	}
-	it.wasOpen = it.before.flags&isOpen != 0
+	it.wasOpen = it.now.flags&isOpen != 0
 	var doubt float64
-	it.mean, doubt = it.expected(j.at, j.w.End)
-	it.law.dead += doubt
-	it.dead = it.law.dead
+	it.mean, doubt = it.law.expected(j.at, j.w.End)
+	it.dead = it.law.dead + doubt
 	return nil
+}
+
+// begin sets a stream to what it was before the window.
+func (j *judging) begin(it *item) {
+	switch {
+	case it.doubts != nil:
+		*it.now = *it.doubts
+	case it.known >= 0:
+		*it.now = j.before[it.known].state
+		it.now.idle = 0
+	default:
+		*it.now = newState(it.law)
+	}
 }
 
 // share divides the part's spend among the streams that have data.
@@ -187,12 +217,11 @@ func (j *judging) share() {
 		if it.why != "" {
 			continue
 		}
-		it.shares = j.plan.shares[it.Key]
 		if n := float64(versions[it.Key]); n > 1 {
 			it.shares.page /= n
 			it.shares.ticket /= n
 		}
-		if !it.pages {
+		if !it.law.pages {
 			it.shares.page = 0
 		}
 		sum.page += it.shares.page
@@ -263,14 +292,14 @@ func (j *judging) column(all []item) error {
 			return nil
 		}
 	}
-	for _, channel := range order {
+	for rank := range order {
 		of := slicesOf[:0:0]
 		for _, it := range slicesOf {
-			if it.Channel == channel {
+			if it.rank == rank {
 				of = append(of, it)
 			}
 		}
-		if err := j.stepDown(of, channel); err != nil {
+		if err := j.stepDown(of); err != nil {
 			return err
 		}
 	}
@@ -280,7 +309,7 @@ func (j *judging) column(all []item) error {
 // stepDown judges the slices of one channel: those open already are out of
 // the others' rest; then, while one alarms, the strongest is taken, and the
 // rest is judged again without its rows.
-func (j *judging) stepDown(all []*item, channel string) error {
+func (j *judging) stepDown(all []*item) error {
 	found := map[string][]*detectors.Entry{} // by dimension
 	for _, it := range all {
 		if it.wasOpen {
@@ -291,8 +320,8 @@ func (j *judging) stepDown(all []*item, channel string) error {
 	again := func(it *item) error {
 		if out := found[dimension(it.Slice)]; len(out) > 0 {
 			whole := countsOf(it.group.whole.Summary)
-			mine, rest := it.group.split(&whole, it.entry, out)
-			if x, ok := it.group.difference(channel, it.Slice, &mine, &rest, out); ok {
+			r := it.group.difference(&whole, it.entry, it.by, out)
+			if x := r.of[it.rank]; r.has&(1<<it.rank) != 0 {
 				it.Y, it.R = x.y, x.r
 			}
 		}
@@ -320,7 +349,10 @@ func (j *judging) stepDown(all []*item, channel string) error {
 			if it.done || it.wasOpen || dimension(it.Slice) != d {
 				continue
 			}
-			it.before.doubt(&it.law, worst.out.shift > 0)
+			j.begin(it)
+			before := *it.now
+			before.doubt(it.law, worst.out.shift > 0)
+			it.doubts = &before
 			if err := again(it); err != nil {
 				return err
 			}
@@ -349,21 +381,20 @@ func (s *state) doubt(l *law, up bool) {
 	s.a, s.p, s.bias, s.level = 0, l.tau2, 0, 0
 }
 
-// step takes the window into a copy of the stream's state.
+// step takes the window into the stream's state, from what it was before.
 func (j *judging) step(it *item) error {
-	it.after = it.before
+	j.begin(it)
 	r := it.R
-	if j.holiday && it.Holidays < 2 {
-		r += 3 * (it.before.p + r) // four times the variance of any other day
+	if j.holiday && it.law.Holidays < 2 {
+		r += 3 * (it.now.p + r) // four times the variance of any other day
 	}
-	it.out = it.law.step(&it.after, it.Y-it.mean, r, it.dead, it.weights)
-	if !finite(it.out.z) || !finite(it.after.a) || !finite(it.after.level) {
-		return fmt.Errorf("judging %s of %s in the window of %d: z is %v", it.Key, j.w.Model, j.w.Start, it.out.z)
+	it.out = it.law.step(it.now, it.Y-it.mean, r, it.dead, it.weights)
+	sum := it.out.z + it.now.a + it.now.level
+	for i := range it.now.ticket {
+		sum += it.now.ticket[i] + it.now.page[i]
 	}
-	for i := range it.after.ticket {
-		if !finite(it.after.ticket[i]) || !finite(it.after.page[i]) {
-			return fmt.Errorf("judging %s of %s in the window of %d: its recursion is not finite", it.Key, j.w.Model, j.w.Start)
-		}
+	if !finite(sum) {
+		return fmt.Errorf("judging %s of %s in the window of %d: z is %v, and its recursion is not finite", it.Key, j.w.Model, j.w.Start, it.out.z)
 	}
 	return nil
 }
@@ -371,9 +402,9 @@ func (j *judging) step(it *item) error {
 // commit takes the outcome of a stream as final.
 func (j *judging) commit(it *item) {
 	it.done = true
-	s := &it.after
+	s := it.now
 	it.alarm = it.out.page || it.out.ticket
-	back := math.Abs(s.level) <= it.dead || it.upOnly && s.level < 0
+	back := math.Abs(s.level) <= it.dead || it.law.upOnly && s.level < 0
 	if it.alarm {
 		if s.flags&isOpen == 0 || s.ok > 0 {
 			s.onset = j.w.Start
@@ -394,10 +425,7 @@ func (j *judging) commit(it *item) {
 	if s.flags&isOpen == 0 {
 		return
 	}
-	t := whose{faultOf(it.Key), it.Version, it.Feature}
-	if was, ok := j.onsets[t]; !ok || s.onset < was {
-		j.onsets[t] = s.onset
-	}
+	j.onset(whose{faultOf(it.Key), it.Version, it.Feature}, s.onset)
 	it.outside = it.alarm || !back
 	if it.outside {
 		s.ok = 0
@@ -434,21 +462,8 @@ func faultOf(k Key) schemas.Fault {
 
 // remember returns the memory after the window.
 func (j *judging) remember() Memory {
-	next := Memory{streams: slices.Clone(j.m.streams), index: j.m.index}
+	next := j.next
 	changed := false
-	for i := range j.items {
-		it := &j.items[i]
-		switch {
-		case it.why != "" && it.known >= 0:
-			j.touched[it.known] = false // held as if it had no data
-		case it.why != "":
-		case it.known >= 0:
-			next.streams[it.known].state = it.after
-		default:
-			next.streams = append(next.streams, remembered{id{it.Key, it.Version}, it.after})
-			changed = true
-		}
-	}
 	for i := range j.touched {
 		s := &next.streams[i]
 		if j.touched[i] || partOf(s.Key) != j.w.Part {
@@ -461,79 +476,84 @@ func (j *judging) remember() Memory {
 			l.skip(&s.state)
 		}
 		if s.flags&isOpen != 0 {
-			t := whose{faultOf(s.Key), s.version, s.Feature}
-			if was, ok := j.onsets[t]; !ok || s.onset < was {
-				j.onsets[t] = s.onset
-			}
+			j.onset(whose{faultOf(s.Key), s.version, s.Feature}, s.onset)
 		}
 		changed = changed || int(s.idle) > j.p.Forget
 	}
+	for i := range j.items {
+		if it := &j.items[i]; it.why == "" && it.known < 0 {
+			next.streams = append(next.streams, remembered{idOf(it.Key, it.Version), *it.now})
+			changed = true
+		}
+	}
 	if changed {
 		next.streams = slices.DeleteFunc(next.streams, func(s remembered) bool { return int(s.idle) > j.p.Forget })
-		slices.SortFunc(next.streams, func(a, b remembered) int { return compareIDs(a.id, b.id) })
-		next.index = indexOf(next.streams)
+		slices.SortFunc(next.streams, func(a, b remembered) int { return compareIDs(&a.id, &b.id) })
 	}
 	return next
 }
 
+// onset notes when an open finding began.
+func (j *judging) onset(t whose, at int64) {
+	if was, ok := j.onsets[t]; !ok || at < was {
+		j.onsets[t] = at
+	}
+}
+
 // seen turns the streams into observations.
 func (j *judging) seen() []streak.Observation {
-	out := make([]streak.Observation, 0, len(j.items))
 	if j.reason != "" {
+		var out []streak.Observation
 		for i := range j.w.Entries {
 			e := &j.w.Entries[i]
-			if e.Role.Part() == j.w.Part && channelsOf(e.Role) != nil {
-				k := Key{e.Role, e.Feature, e.Slice, Location}
-				out = append(out, j.unknown(k, e.Version, e.Present, j.reason))
+			if e.Role.Part() == j.w.Part && judged(e.Role) {
+				var o streak.Observation
+				j.unknown(&o, &Key{e.Role, e.Feature, e.Slice, Location}, e.Version, e.Present, j.reason)
+				out = append(out, o)
 			}
 		}
 		return out
 	}
+	out := make([]streak.Observation, len(j.items))
 	for i := range j.items {
 		it := &j.items[i]
-		if it.why != "" {
-			out = append(out, j.unknown(it.Key, it.Version, it.N, it.why))
-			continue
+		j.unknown(&out[i], &it.Key, it.Version, it.N, it.why)
+		if it.why == "" {
+			j.observe(it, &out[i])
 		}
-		out = append(out, j.observe(it))
 	}
 	return out
 }
 
-func (j *judging) unknown(k Key, version string, n uint64, why string) streak.Observation {
-	return streak.Observation{
-		Verdict: schemas.Verdict{
-			Stream: schemas.Stream{Version: version, Role: k.Role, Feature: k.Feature, Slice: k.Slice}, Start: j.w.Start,
-			Channel: k.Channel, State: schemas.StateUnknown, P: 1, N: n, Revision: j.w.Revision, Reason: why,
-		},
-		Fault: faultOf(k), Severity: schemas.SeverityWarning,
-	}
+func (j *judging) unknown(o *streak.Observation, k *Key, version string, n uint64, why string) {
+	o.Stream = schemas.Stream{Version: version, Role: k.Role, Feature: k.Feature, Slice: k.Slice}
+	o.Start, o.Channel, o.State, o.P, o.N, o.Revision, o.Reason = j.w.Start, k.Channel, schemas.StateUnknown, 1, n, j.w.Revision, why
+	o.Fault, o.Severity = faultOf(*k), schemas.SeverityWarning
 }
 
 // observe tells what a judged stream has shown.
-func (j *judging) observe(it *item) streak.Observation {
-	o := j.unknown(it.Key, it.Version, it.N, "")
+func (j *judging) observe(it *item, o *streak.Observation) {
 	v := &o.Verdict
 	v.State = schemas.StateOK
 	reach := it.dead + 3*it.out.sd
 	v.Effect, v.Expected, v.Low, v.High = it.people(it.Y), it.people(it.mean), it.people(it.mean-reach), it.people(it.mean+reach)
-	v.P = tTail(it.out.z, it.nu)
-	if of, ref, ok := it.ratio(); ok {
+	v.P = tTail(it.out.z, it.law.nu)
+	if now, ref, ok := it.ratio(); ok {
 		// The share itself; what is healthy of a slice is so against the rest.
-		v.Effect = of
+		v.Effect = now
 		if it.Slice != "" {
 			v.Expected, v.Low, v.High = ref, 0, people(2*math.Asin(math.Sqrt(ref))+reach)
 		}
-		if it.upOnly {
+		if it.law.upOnly {
 			v.Low = 0
 		}
 	}
 	if !it.outside {
-		return o
+		return
 	}
 	v.State = schemas.StateWarn
 	o.AtOnce = it.alarm
-	if it.after.flags&isPaged != 0 {
+	if it.now.flags&isPaged != 0 {
 		o.Severity = schemas.SeverityCritical
 	}
 	effect, expected := v.Effect, v.Expected
@@ -557,7 +577,6 @@ func (j *judging) observe(it *item) streak.Observation {
 	if it.Role == schemas.RoleRows {
 		o.Evidence.Column = ""
 	}
-	return o
 }
 
 // people turns a statistic into what people read: shares, the number of
@@ -581,15 +600,15 @@ func people(y float64) float64 {
 // ratio returns the share that a rate's channel counts, in the window and in
 // the reference.
 func (it *item) ratio() (now, ref float64, ok bool) {
-	if it.group.yardstick == nil || it.Channel != TopShare && channelGroup(it.Key) != groupRates {
+	if it.by == nil || it.rank < rankTop || it.rank > rankUnseen {
 		return 0, 0, false
 	}
-	was := it.group.yardstick.whole
-	if it.Slice != "" {
-		was = it.group.yardstick.slices[it.Slice]
-	}
 	c := countsOf(it.entry.Summary)
-	return it.group.share(it.Channel, &c), it.group.share(it.Channel, &was), true
+	k, n, ok := it.group.of(it.rank, &c)
+	if !ok || n == 0 {
+		return 0, 0, false
+	}
+	return float64(k) / float64(n), it.by.share[it.rank], true
 }
 
 // tTail returns P(|t_ν| >= |z|) by the normal tail of

@@ -50,17 +50,11 @@ func Measure(w *detectors.Window, _ Parameters) ([]Observation, error) {
 		return nil, nil
 	}
 	var out []Observation
-	groups := yardsticksOf(w.Baseline).groups(w)
-	for i := range groups {
-		all, err := groups[i].measure(w)
-		if err != nil {
-			return nil, err
-		}
-		for _, x := range all {
-			out = append(out, x.Observation)
-		}
+	all, err := yardsticksOf(w.Baseline).measure(w)
+	for i := range all {
+		out = append(out, all[i].Observation)
 	}
-	return out, nil
+	return out, err
 }
 
 type columnKey struct {
@@ -79,30 +73,45 @@ func yardsticksOf(b *schemas.Baseline) yardsticks {
 	return out
 }
 
+// measure returns the readings of a window.
+func (ys yardsticks) measure(w *detectors.Window) ([]reading, error) {
+	groups := ys.groups(w)
+	out := make([]reading, 0, 8*len(w.Entries))
+	var err error
+	for i := range groups {
+		if out, err = groups[i].measure(w, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // group is one column of one version in a window.
 type group struct {
 	*yardstick
-	role     schemas.Role
-	feature  string
-	version  string
-	whole    *detectors.Entry // nil: the window has slices only
-	slices   []*detectors.Entry
-	rows     uint64 // of RoleRows: events, over all versions
-	channels []string
+	role    schemas.Role
+	feature string
+	version string
+	whole   *detectors.Entry // nil: the window has slices only
+	slices  []detectors.Entry
+	rows    uint64 // of RoleRows: events, over all versions
+	volume  string // of RoleRows: the channel
 }
 
-// reading is one statistic of a window; group and entry are what it was made from.
+// reading is one statistic of a window, and what it was made from.
 type reading struct {
 	Observation
+	rank  int
 	group *group
 	entry *detectors.Entry
+	by    *standard
 }
 
 // groups gathers the columns of a window that can be judged, in its order.
 func (ys yardsticks) groups(w *detectors.Window) []group {
 	var out []group
 	rows := -1
-	for i := range w.Entries {
+	for i := 0; i < len(w.Entries); i++ {
 		e := &w.Entries[i]
 		if e.Role == schemas.RoleRows {
 			if e.Feature != w.Part.String() || e.Slice != "" || e.Rows == 0 {
@@ -110,28 +119,26 @@ func (ys yardsticks) groups(w *detectors.Window) []group {
 			}
 			if rows < 0 {
 				rows = len(out)
-				out = append(out, group{role: e.Role, feature: e.Feature, channels: []string{volumeOf(w.Part)}})
+				out = append(out, group{role: e.Role, feature: e.Feature, volume: volumeOf(w.Part)})
 			}
 			out[rows].rows += e.Rows
 			continue
 		}
-		if e.Role.Part() != w.Part {
+		if e.Role.Part() != w.Part || !judged(e.Role) {
 			continue
 		}
-		names := channelsOf(e.Role)
-		y := ys[columnKey{e.Role, e.Feature}]
-		if names == nil || y == nil {
-			continue
+		g := group{role: e.Role, feature: e.Feature, version: e.Version}
+		end := i + 1
+		for end < len(w.Entries) && w.Entries[end].Role == e.Role && w.Entries[end].Feature == e.Feature && w.Entries[end].Version == e.Version {
+			end++
 		}
-		last := len(out) - 1
-		if last < 0 || out[last].role != e.Role || out[last].feature != e.Feature || out[last].version != e.Version || out[last].yardstick == nil {
-			out = append(out, group{yardstick: y, role: e.Role, feature: e.Feature, version: e.Version, channels: names})
-			last++
-		}
+		g.slices = w.Entries[i:end]
 		if e.Slice == "" {
-			out[last].whole = e
-		} else {
-			out[last].slices = append(out[last].slices, e)
+			g.whole, g.slices = e, g.slices[1:]
+		}
+		i = end - 1
+		if g.yardstick = ys[columnKey{e.Role, e.Feature}]; g.yardstick != nil {
+			out = append(out, g)
 		}
 	}
 	return out
@@ -144,113 +151,97 @@ func volumeOf(p schemas.Part) string {
 	return Volume
 }
 
-func channelsOf(r schemas.Role) []string {
-	switch r {
-	case schemas.RoleFeature, schemas.RolePrediction, schemas.RoleScore:
-		return order[:]
-	case schemas.RoleLatency:
-		return order[:1]
-	}
-	return nil
+func judged(r schemas.Role) bool {
+	return r == schemas.RoleFeature || r == schemas.RolePrediction || r == schemas.RoleScore || r == schemas.RoleLatency
 }
 
-// measure returns the readings of all channels of the column.
-func (g *group) measure(w *detectors.Window) ([]reading, error) {
+// measure appends the readings of all channels of the column.
+func (g *group) measure(w *detectors.Window, out []reading) ([]reading, error) {
 	if g.yardstick == nil {
-		x := reading{group: g, Observation: Observation{
-			Key: Key{Role: g.role, Feature: g.feature, Channel: g.channels[0]},
+		return append(out, reading{group: g, Observation: Observation{
+			Key: Key{Role: g.role, Feature: g.feature, Channel: g.volume},
 			Y:   math.Log(float64(g.rows)), R: 1 / float64(g.rows), N: g.rows,
-		}}
-		return []reading{x}, nil
-	}
-	var out []reading
-	add := func(e *detectors.Entry, channel string, m measured) error {
-		x := reading{group: g, entry: e, Observation: Observation{
-			Key: Key{g.role, g.feature, e.Slice, channel}, Version: g.version, Y: m.y, R: m.r, N: m.n,
-		}}
-		if !finite(m.y) || !finite(m.r) || m.r < 0 {
-			return fmt.Errorf("measuring %s of %s in the window of %d: %v with variance %v", x.Key, w.Model, w.Start, m.y, m.r)
-		}
-		out = append(out, x)
-		return nil
+		}}), nil
 	}
 	if g.whole == nil {
-		return nil, nil // nothing to hold a slice against
+		return out, nil // nothing to hold a slice against
 	}
 	whole := countsOf(g.whole.Summary)
-	for _, channel := range g.channels {
-		m, ok := g.channel(channel, &whole, &g.yardstick.whole, g.shape)
-		if channel == Distinct {
-			m, ok = g.distinct(g.whole.Summary)
-		}
+	r := g.yardstick.measure(&whole, g.yardstick.whole)
+	if g.column.Type == schemas.TypeCategory && g.column.Role != schemas.RoleLatency {
+		m, ok := g.distinct(g.whole.Summary)
+		r.put(rankDistinct, m, ok)
+	}
+	out, err := g.add(w, g.whole, g.yardstick.whole, &r, out)
+	if err != nil {
+		return nil, err
+	}
+	for i := range g.slices {
+		e := &g.slices[i]
+		by, ok := g.yardstick.slices[e.Slice]
 		if !ok {
 			continue
 		}
-		if err := add(g.whole, channel, m); err != nil {
+		r := g.difference(&whole, e, by, nil)
+		if out, err = g.add(w, e, by, &r, out); err != nil {
 			return nil, err
-		}
-	}
-	for _, e := range g.slices {
-		mine, rest := g.split(&whole, e, nil)
-		for _, channel := range g.channels {
-			m, ok := g.difference(channel, e.Slice, &mine, &rest, nil)
-			if !ok {
-				continue
-			}
-			if err := add(e, channel, m); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return out, nil
 }
 
-// split returns the counts of a slice, and of the whole without it and
-// without the slices that were found out already.
-func (g *group) split(whole *counts, e *detectors.Entry, found []*detectors.Entry) (mine, rest counts) {
-	mine = countsOf(e.Summary)
-	rest = whole.without(&mine)
-	for _, f := range found {
-		if f.Slice != e.Slice {
-			k := countsOf(f.Summary)
-			rest = rest.without(&k)
+// add appends what was measured of an entry.
+func (g *group) add(w *detectors.Window, e *detectors.Entry, by *standard, r *readings, out []reading) ([]reading, error) {
+	for _, rank := range g.ranks {
+		if r.has&(1<<rank) == 0 {
+			continue
 		}
+		m := &r.of[rank]
+		x := reading{rank: rank, group: g, entry: e, by: by, Observation: Observation{
+			Key: Key{g.role, g.feature, e.Slice, order[rank]}, Version: g.version, Y: m.y, R: m.r, N: m.n,
+		}}
+		if !finite(m.y) || !finite(m.r) || m.r < 0 {
+			return nil, fmt.Errorf("measuring %s of %s in the window of %d: %v with variance %v", x.Key, w.Model, w.Start, m.y, m.r)
+		}
+		out = append(out, x)
 	}
-	return mine, rest
+	return out, nil
 }
 
-// difference measures a slice against the rest of the rows. What the rest
-// lacks by the slices found out already is corrected by how it differs in the
-// reference, so that the healthy difference stays the one that was learnt.
-func (g *group) difference(channel, slice string, mine, rest *counts, found []*detectors.Entry) (measured, bool) {
-	ref, ok := g.yardstick.slices[slice]
-	if !ok || channel == Distinct {
-		return measured{}, false
-	}
-	restRef := g.yardstick.whole.without(&ref)
-	a, ok := g.channel(channel, mine, &ref, g.shapes[slice])
-	if !ok {
-		return measured{}, false
-	}
-	left := restRef
+// difference measures a slice against the rest of the rows: the whole without
+// it, and without the slices that were found out already. What the rest lacks
+// by those is corrected by how it differs in the reference, so that the
+// healthy difference stays the one that was learnt.
+func (g *group) difference(whole *counts, e *detectors.Entry, by *standard, found []*detectors.Entry) readings {
+	mine := countsOf(e.Summary)
+	rest := whole.without(&mine)
+	left := by.rest
 	for _, f := range found {
-		if k, known := g.yardstick.slices[f.Slice]; known && f.Slice != slice {
-			left = left.without(&k)
+		if f.Slice == e.Slice {
+			continue
+		}
+		k := countsOf(f.Summary)
+		rest = rest.without(&k)
+		if known, ok := g.yardstick.slices[f.Slice]; ok {
+			left = &standard{counts: left.counts.without(&known.counts)}
 		}
 	}
-	b, ok := g.channel(channel, rest, &left, g.shape)
-	if !ok {
-		return measured{}, false
-	}
-	correction := 0.0
-	if len(found) > 0 {
-		was, ok1 := g.channel(channel, &restRef, &restRef, g.shape)
-		is, ok2 := g.channel(channel, &left, &left, g.shape)
-		if ok1 && ok2 {
-			correction = was.y - is.y
+	var correction readings
+	if left != by.rest {
+		g.prepare(left)
+		left.shape = g.yardstick.whole.shape
+		was, is := g.yardstick.measure(&by.rest.counts, by.rest), g.yardstick.measure(&left.counts, left)
+		for rank := range correction.of {
+			correction.of[rank].y = was.of[rank].y - is.of[rank].y
 		}
 	}
-	return measured{a.y - b.y - correction, a.r + b.r, a.n}, true
+	a, b := g.yardstick.measure(&mine, by), g.yardstick.measure(&rest, left)
+	a.has &= b.has
+	for rank := range a.of {
+		a.of[rank].y -= b.of[rank].y + correction.of[rank].y
+		a.of[rank].r += b.of[rank].r
+	}
+	return a
 }
 
 // dimension names the columns that a slice splits by: slices of one dimension

@@ -18,8 +18,7 @@ import (
 // version the recursions, and the findings that are open. The zero value
 // remembers nothing. It survives refits, and is never replayed.
 type Memory struct {
-	streams []remembered // sorted by compareIDs
-	index   map[id]int   // into streams; shared by memories with the same streams
+	streams []remembered // in the order in which windows have them
 	open    streak.Memory
 }
 
@@ -27,6 +26,7 @@ type Memory struct {
 type id struct {
 	Key
 	version string
+	rank    int // of the channel; -1 for counts of events
 }
 
 type remembered struct {
@@ -34,20 +34,31 @@ type remembered struct {
 	state
 }
 
-func compareIDs(a, b id) int {
-	return cmp.Or(cmp.Compare(partOf(a.Key), partOf(b.Key)), compareKeys(a.Key, b.Key), cmp.Compare(a.version, b.version))
+func idOf(k Key, version string) id { return id{k, version, slices.Index(order[:], k.Channel)} }
+
+// compareIDs orders streams as the entries of windows are, part by part.
+func compareIDs(a, b *id) int {
+	return cmp.Or(cmp.Compare(partOf(a.Key), partOf(b.Key)), cmp.Compare(a.version, b.version), cmp.Compare(a.Role, b.Role),
+		cmp.Compare(a.Feature, b.Feature), cmp.Compare(a.Slice, b.Slice), cmp.Compare(a.rank, b.rank), cmp.Compare(a.Channel, b.Channel))
+}
+
+// find returns the place of a stream, -1 for none. hint is where it stands if
+// it comes right behind the one before, as in most windows.
+func (m *Memory) find(x *id, hint int) int {
+	if hint < len(m.streams) {
+		if s := &m.streams[hint].id; s.rank == x.rank && s.Feature == x.Feature && s.Slice == x.Slice && s.version == x.version && s.Role == x.Role && s.Channel == x.Channel {
+			return hint
+		}
+	}
+	at, ok := slices.BinarySearchFunc(m.streams, x, func(s remembered, x *id) int { return compareIDs(&s.id, x) })
+	if !ok {
+		return -1
+	}
+	return at
 }
 
 // Streams is how many streams are remembered.
 func (m *Memory) Streams() int { return len(m.streams) }
-
-func indexOf(all []remembered) map[id]int {
-	out := make(map[id]int, len(all))
-	for i := range all {
-		out[all[i].id] = i
-	}
-	return out
-}
 
 // The binary form: a version, the texts of all ids once each, then of each
 // stream its id as numbers of texts and its state, then the open findings.
@@ -124,8 +135,9 @@ func (m *Memory) UnmarshalJSON(body []byte) error {
 			}
 			*t = texts[k]
 		}
+		s.id = idOf(s.Key, s.version)
 		s.state.read(&r)
-		if i > 0 && compareIDs(out.streams[i-1].id, s.id) >= 0 {
+		if i > 0 && compareIDs(&out.streams[i-1].id, &s.id) >= 0 {
 			return errors.New("reading a memory: its streams are not in order")
 		}
 	}
@@ -136,9 +148,7 @@ func (m *Memory) UnmarshalJSON(body []byte) error {
 	if err := json.Unmarshal(open, &out.open); err != nil {
 		return fmt.Errorf("reading the open findings of a memory: %w", err)
 	}
-	if len(out.streams) > 0 {
-		out.index = indexOf(out.streams)
-	} else {
+	if len(out.streams) == 0 {
 		out.streams = nil
 	}
 	*m = out

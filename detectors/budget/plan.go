@@ -2,9 +2,7 @@ package budget
 
 import (
 	"cmp"
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/modelwatch/modelwatch/schemas"
@@ -24,7 +22,29 @@ type Plan struct {
 	shock   float64
 	lowered float64 // by the governor; 1: not at all
 	shares  map[Key]shares
+	ref     *Reference
+	table   []planned               // by the streams of ref
 	spend   map[schemas.Part]shares // of one window of a part, shares of the budget of a window
+}
+
+// planned is what Judge needs of one stream of the plan's reference.
+type planned struct {
+	law    law
+	shares shares
+}
+
+// tableOf lists laws and shares by the streams of a reference; the plan has
+// that of its own at hand.
+func (p *Plan) tableOf(ref *Reference, par *Parameters) []planned {
+	if p.ref == ref && ref != nil {
+		return p.table
+	}
+	out := make([]planned, len(ref.streams))
+	for i := range ref.streams {
+		s := &ref.streams[i]
+		out[i] = planned{newLaw(s.Key, &s.Healthy, par), p.shares[s.Key]}
+	}
+	return out
 }
 
 // shares are a stream's parts of the pages and the tickets of a window.
@@ -42,6 +62,8 @@ type Weight struct {
 // features matter as the mean feature does). What a kind of stream would get
 // that the model does not have goes to the others, but for the shares of the
 // pages, which stay unspent.
+//
+// The parameters are those that Judge is called with.
 //
 // Over any time, the weights that Judge uses add up to at most the budget for
 // that time: in each window of a part the share of the part is divided among
@@ -102,6 +124,10 @@ func NewPlan(b Budget, window time.Duration, spec *schemas.Spec, ref *Reference,
 		all.page += s.page
 		all.ticket += s.ticket
 		plan.spend[part] = all
+	}
+	if ref != nil {
+		plan.table = plan.tableOf(ref, &p)
+		plan.ref = ref
 	}
 	return plan
 }
@@ -270,8 +296,4 @@ func (p *Plan) Spends(d time.Duration) (pages, tickets float64) {
 
 func compareKeys(a, b Key) int {
 	return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Feature, b.Feature), cmp.Compare(a.Slice, b.Slice), cmp.Compare(a.Channel, b.Channel))
-}
-
-func sortedKeys[V any](m map[Key]V) []Key {
-	return slices.SortedFunc(maps.Keys(m), compareKeys)
 }

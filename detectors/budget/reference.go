@@ -2,6 +2,7 @@ package budget
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/modelwatch/modelwatch/schemas"
@@ -12,8 +13,30 @@ import (
 type Reference struct {
 	baseline *schemas.Baseline
 	yards    yardsticks
-	healthy  map[Key]schemas.Healthy
-	window   int64 // length of the windows behind it, milliseconds
+	streams  []FittedStream // sorted by key
+	healthy  map[Key]int    // into streams
+	window   int64          // length of the windows behind it, milliseconds
+}
+
+func newReference(b *schemas.Baseline, window int64, streams []FittedStream) *Reference {
+	r := &Reference{baseline: b, yards: yardsticksOf(b), streams: streams, healthy: make(map[Key]int, len(streams)), window: window}
+	slices.SortFunc(r.streams, func(a, b FittedStream) int { return compareKeys(a.Key, b.Key) })
+	for i := range r.streams {
+		k := r.streams[i].Key
+		r.healthy[k] = i
+		y := r.yards[columnKey{k.Role, k.Feature}]
+		if y == nil {
+			continue
+		}
+		by := y.whole
+		if k.Slice != "" {
+			by = y.slices[k.Slice]
+		}
+		if rank := slices.Index(order[:], k.Channel); rank >= 0 && by != nil {
+			by.slots[rank] = int32(i)
+		}
+	}
+	return r
 }
 
 // NewReference returns the reference that stands in a baseline; nil for none.
@@ -21,18 +44,18 @@ func NewReference(b *schemas.Baseline) *Reference {
 	if b == nil {
 		return nil
 	}
-	r := &Reference{baseline: b, yards: yardsticksOf(b), healthy: map[Key]schemas.Healthy{}, window: time.Duration(b.Window).Milliseconds()}
+	var streams []FittedStream
 	for i := range b.Columns {
 		c := &b.Columns[i]
 		for j := range c.Streams {
 			for channel, h := range c.Streams[j].Healthy {
 				if h.Fitted > 0 {
-					r.healthy[Key{c.Role, c.Name, c.Streams[j].Slice, channel}] = h
+					streams = append(streams, FittedStream{Key{c.Role, c.Name, c.Streams[j].Slice, channel}, h})
 				}
 			}
 		}
 	}
-	return r
+	return newReference(b, time.Duration(b.Window).Milliseconds(), streams)
 }
 
 // Healthy returns what was fitted to a stream.
@@ -40,8 +63,11 @@ func (r *Reference) Healthy(k Key) (schemas.Healthy, bool) {
 	if r == nil {
 		return schemas.Healthy{}, false
 	}
-	h, ok := r.healthy[k]
-	return h, ok
+	i, ok := r.healthy[k]
+	if !ok {
+		return schemas.Healthy{}, false
+	}
+	return r.streams[i].Healthy, true
 }
 
 // Keys returns the streams that were fitted, in a fixed order.
@@ -49,7 +75,11 @@ func (r *Reference) Keys() []Key {
 	if r == nil {
 		return nil
 	}
-	return sortedKeys(r.healthy)
+	out := make([]Key, len(r.streams))
+	for i := range r.streams {
+		out[i] = r.streams[i].Key
+	}
+	return out
 }
 
 // Fitted is the outcome of a fit.
@@ -90,11 +120,7 @@ type LevelStep struct {
 
 // Reference returns the fits for Judge.
 func (f *Fitted) Reference() *Reference {
-	r := &Reference{baseline: f.baseline, yards: yardsticksOf(f.baseline), healthy: make(map[Key]schemas.Healthy, len(f.Streams)), window: f.window}
-	for _, s := range f.Streams {
-		r.healthy[s.Key] = s.Healthy
-	}
-	return r
+	return newReference(f.baseline, f.window, slices.Clone(f.Streams))
 }
 
 // Into writes the fits to the streams of a baseline, beside what stands there

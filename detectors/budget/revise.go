@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/streak"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -20,8 +21,7 @@ import (
 // A window alone knows nothing of the windows before it, so the sd is that of
 // the noise as a whole.
 func Revise(w *detectors.Window, ref *Reference, c Calendar, p Parameters) ([]schemas.Verdict, []detectors.Finding, error) {
-	m := Memory{}
-	j := judging{w: w, ref: ref, plan: &Plan{}, p: &p, m: &m, onsets: map[whose]int64{}}
+	j := newJudging(w, ref, &Plan{}, &p, nil)
 	j.reason = j.whyNot(&c)
 	if j.reason != "" {
 		return j.verdicts(), nil, nil
@@ -39,7 +39,7 @@ func Revise(w *detectors.Window, ref *Reference, c Calendar, p Parameters) ([]sc
 			return nil, nil, err
 		}
 		off := math.Abs(it.out.shift)
-		if it.upOnly {
+		if it.law.upOnly {
 			off = it.out.shift
 		}
 		it.outside = off > it.dead
@@ -85,7 +85,9 @@ func (j *judging) revised() []detectors.Finding {
 		if !it.outside {
 			continue
 		}
-		o := j.observe(it)
+		var o streak.Observation
+		j.unknown(&o, &it.Key, it.Version, it.N, "")
+		j.observe(it, &o)
 		if it.alarm || f.State == schemas.StateOK {
 			f.Effect, f.Reason = o.Effect, o.Reason
 		}
