@@ -27,6 +27,7 @@ type BudgetRow struct {
 	Severity    Severity  `json:"severity"` // critical: pages, warning: tickets
 	PeriodStart time.Time `json:"period_start"`
 	Stated      float64   `json:"stated"` // false ones per period
+	Factor      float64   `json:"factor"` // of the governor on all weights, now; 1: as stated
 	Sent        uint64    `json:"sent"`
 	MarkedTrue  uint64    `json:"marked_true"`
 	MarkedFalse uint64    `json:"marked_false"`
@@ -44,7 +45,7 @@ type StreamRow struct {
 	Noise         float64 `json:"noise"`
 	Phi           float64 `json:"phi"`
 	SmallestAlarm float64 `json:"smallest_alarm"` // on the channel's scale
-	TimeToDetect  float64 `json:"time_to_detect"` // windows to a lasting shift of twice the smallest alarm; 0 where it is not known
+	TimeToDetect  float64 `json:"time_to_detect"` // windows to a lasting shift of a half, on the channel's scale; 0: not within 30 days
 	HonestyP      float64 `json:"honesty_p"`
 	State         string  `json:"state"` // ok, noisy, learning, blind
 }

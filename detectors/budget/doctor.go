@@ -269,7 +269,7 @@ func remedies(all []Health, window time.Duration) []Remedy {
 		default:
 			r.Why = "its level wanders that far while all is well"
 			if h.Role == schemas.RoleFeature {
-				r.YAML = fmt.Sprintf("rules:\n  - {severity: mute, features: [%q], faults: [%s], below: %.2g, reason: its level wanders}", h.Feature, faultOf(h.Key), 2*h.Dead)
+				r.YAML = fmt.Sprintf("rules:\n  - {severity: info, features: [%q], faults: [%s], below: %.2g, reason: its level wanders}", h.Feature, faultOf(h.Key), 2*h.Dead)
 			} else {
 				r.YAML = "window: " + longer(window)
 			}

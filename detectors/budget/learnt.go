@@ -57,3 +57,31 @@ func ReadFitted(body []byte, b *schemas.Baseline) (*Fitted, error) {
 	}
 	return f, nil
 }
+
+// Over returns the reference with what was learnt in place of what stood in
+// the reference before; streams that were not learnt stay as they were.
+func (f *Fitted) Over(before *Reference) *Reference {
+	streams := slices.Clone(f.Streams)
+	if before != nil && before.window == f.window {
+		mine := f.Reference()
+		for _, s := range before.streams {
+			if _, ok := mine.healthy[s.Key]; !ok {
+				streams = append(streams, s)
+			}
+		}
+	}
+	return newReference(f.baseline, f.window, streams)
+}
+
+// DaysOf is how long a reference the streams of a part have, the longest of them.
+func (r *Reference) DaysOf(part schemas.Part) float64 {
+	days := 0.0
+	if r != nil {
+		for i := range r.streams {
+			if partOf(r.streams[i].Key) == part {
+				days = max(days, r.streams[i].Days)
+			}
+		}
+	}
+	return days
+}

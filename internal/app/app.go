@@ -170,6 +170,7 @@ func (a *App) evaluateDeps() evaluate.Deps {
 	return evaluate.Deps{
 		Windows: judges, Signals: judges, Journal: a.store,
 		Models: a.registry.models, Baseline: a.registry.baseline, Owns: own.owns, Partitions: own.partitions,
+		Marks: a.store.Views().Marks, Learnt: a.store,
 		Decided: a.outbox.Nudge, Now: faultpoint.Now, Stats: &a.judges, Log: component(a.log, "evaluate"),
 	}
 }

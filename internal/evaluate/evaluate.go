@@ -61,6 +61,15 @@ type Journal interface {
 	Append(ctx context.Context, step schemas.Step) (won bool, err error)
 }
 
+// Learnt keeps what was learnt of healthy behaviour from the stream itself, by
+// the hash of its content.
+type Learnt interface {
+	SaveReference(ctx context.Context, model, hash string, body []byte) error
+	Reference(ctx context.Context, model, hash string) ([]byte, error) // nil when there is none
+	// Fits replaces what is shown of the streams of a model; fit names the reference.
+	Fits(ctx context.Context, model, fit string, rows []schemas.StreamRow) error
+}
+
 // Model is what is known of a model from its files.
 type Model struct {
 	Name    string
@@ -80,11 +89,13 @@ type Deps struct {
 	Windows    Windows
 	Signals    Signals
 	Journal    Journal
-	Models     func() []Model                      // by name
-	Baseline   func(hash string) *schemas.Baseline // nil where it is not at hand
-	Owns       func(model string) bool             // whether this replica is the one to do it; a matter of economy only
-	Partitions func(topic string) int              // how many there are, 0 where it is not known
-	Decided    func()                              // a step was written; nil for nobody cares
+	Models     func() []Model                                                          // by name
+	Baseline   func(hash string) *schemas.Baseline                                     // nil where it is not at hand
+	Owns       func(model string) bool                                                 // whether this replica is the one to do it; a matter of economy only
+	Partitions func(topic string) int                                                  // how many there are, 0 where it is not known
+	Marks      func(ctx context.Context, model string) ([]schemas.IncidentMark, error) // the last one of each incident; nil for nobody marks
+	Learnt     Learnt                                                                  // nil: what is learnt is gone with the process
+	Decided    func()                                                                  // a step was written; nil for nobody cares
 	Now        func() time.Time
 	Stats      *Stats
 	Log        zerolog.Logger
@@ -275,12 +286,14 @@ type stated struct {
 	Pages   float64 `json:"pages"`
 	Tickets float64 `json:"tickets"`
 	Per     int64   `json:"per_ms"`
+	Factor  float64 `json:"factor"` // of the governor, after the last window of the step
 }
 
 // inputs is what a step has read.
 type inputs struct {
-	Windows []judged  `json:"windows,omitempty"`
-	Trips   []tripped `json:"trips,omitempty"`
+	Windows []judged               `json:"windows,omitempty"`
+	Trips   []tripped              `json:"trips,omitempty"`
+	Marks   []schemas.IncidentMark `json:"marks,omitempty"` // that were new
 }
 
 // judged is one window as it was read.

@@ -31,8 +31,9 @@ type model struct {
 	tripsSince time.Time // trips stored before it are taken in
 	revised    time.Time // when revised windows were last looked for
 
-	references map[string]*budget.Reference // by hash of the baseline
+	references map[string]*budget.Reference // by hash of the baseline, or of what was learnt
 	plans      map[planKey]*budget.Plan
+	written    map[*budget.Plan]bool // whose streams are shown
 }
 
 // skew is by how much the clocks of replicas and servers may differ.
@@ -48,6 +49,8 @@ type state struct {
 	Hard    hard.Memory         `json:"hard"`
 	Soft    soft.Memory         `json:"soft"`
 	Budget  budget.Memory       `json:"budget"`
+	Ledger  spending            `json:"ledger,omitzero"`
+	Lessons map[string]lesson   `json:"lessons,omitempty"` // by part
 	Alerts  *alerting.State     `json:"alerts"`
 	Retrain *retrain.State      `json:"retrain"`
 	Labels  uint64              `json:"labels,omitempty"` // judged since the last request
@@ -77,7 +80,7 @@ type pair struct {
 
 func newState() *state {
 	return &state{
-		Next: map[string]int64{}, Empty: map[string]int{}, Tripped: map[int64][]tripped{}, Pairs: map[int64]pair{},
+		Next: map[string]int64{}, Empty: map[string]int{}, Tripped: map[int64][]tripped{}, Pairs: map[int64]pair{}, Lessons: map[string]lesson{},
 		Alerts: &alerting.State{}, Retrain: &retrain.State{},
 	}
 }
@@ -292,8 +295,11 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	// The state goes on in place, without a copy of all that is remembered.
 	// Until the step is written nobody has it: whatever fails, the journal is
 	// read again.
-	d := &decision{m: m, state: m.state}
+	d := &decision{m: m, state: m.state, factor: 1}
 	m.state = nil
+	if err := d.marks(ctx); err != nil {
+		return err
+	}
 	d.trips(trips)
 	if err := d.windows(ctx, due); err != nil {
 		return err
@@ -395,7 +401,8 @@ type decision struct {
 	requests  []schemas.RetrainRequest
 	alerts    int
 	over      int
-	at        int64 // the latest event time spoken of
+	factor    float64 // of the governor
+	at        int64   // the latest event time spoken of
 }
 
 func (d *decision) config() alerting.Config {
@@ -422,6 +429,7 @@ func (d *decision) tell(in alerting.Input) {
 		d.incidents[i.Incident] = i
 	}
 	d.outbox = append(d.outbox, r.Messages...)
+	d.state.Ledger.count(r.Alerts)
 	d.alerts += len(r.Alerts)
 	d.over += r.Over
 }
@@ -529,7 +537,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	if revised {
 		memory = memories{} // a revision never rewrites what is remembered
 	}
-	verdicts, findings, memory, err := d.detect(w, memory, revised)
+	verdicts, findings, memory, err := d.detect(ctx, w, memory, revised)
 	if err != nil {
 		return fmt.Errorf("judging the %s window of %s: %w", r.part, time.UnixMilli(r.start).UTC().Format(time.RFC3339), err)
 	}
@@ -558,7 +566,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 		d.state.Empty[name] = 0
 	}
 	d.forget(r)
-	return nil
+	return d.learn(ctx, r, w)
 }
 
 // ask asks for a new version where the policy says so. It looks after each
@@ -601,6 +609,11 @@ func (d *decision) forget(r *ref) {
 	ours := func(t tripped) bool {
 		part := hard.PartOf(&r.spec.Spec, t.Fault, t.Feature)
 		return part == r.part || part == 0 // of a feature that the spec has no more
+	}
+	if l := &d.state.Ledger; l.Since == 0 {
+		l.Since = r.start
+	} else {
+		l.forget(r.start, d.m.Budget.Per)
 	}
 	past := d.state.Next[r.part.String()] - d.m.horizon()
 	for start, trips := range d.state.Tripped {
@@ -719,7 +732,7 @@ type memories struct {
 
 // detect runs the detectors over one window. A revised window is judged by
 // itself, and what rests on more than one window is not decided again.
-func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
+func (d *decision) detect(ctx context.Context, w *detectors.Window, memory memories, revised bool) ([]schemas.Verdict, []detectors.Finding, memories, error) {
 	cfg := d.m.e.cfg
 	var verdicts []schemas.Verdict
 	var findings []detectors.Finding
@@ -734,13 +747,24 @@ func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([
 	take(v, f)
 	f, sm := soft.Judge(w, cfg.Soft, memory.soft)
 	take(nil, f)
-	ref := d.m.reference(w)
+	ref, err := d.reference(ctx, w)
+	if err != nil {
+		return nil, nil, memory, err
+	}
 	if revised {
 		v, f, err = budget.Revise(w, ref, d.m.Calendar, cfg.Statistics)
 		take(v, f)
 		return verdicts, findings, memory, err
 	}
-	v, f, bm, err := budget.Judge(w, ref, d.m.plan(w, ref), d.m.Calendar, cfg.Statistics, memory.budget)
+	plan := d.m.plan(w, ref)
+	if err := d.expected(ctx, w, ref, plan); err != nil {
+		return nil, nil, memory, err
+	}
+	if plan != nil {
+		d.factor = d.state.Ledger.governed(plan, w.Start)
+		plan = plan.Governed(d.factor)
+	}
+	v, f, bm, err := budget.Judge(w, ref, plan, d.m.Calendar, cfg.Statistics, memory.budget)
 	if err != nil {
 		return nil, nil, memory, err
 	}
@@ -752,7 +776,7 @@ func (d *decision) detect(w *detectors.Window, memory memories, revised bool) ([
 func (d *decision) step(at time.Time) (schemas.Step, error) {
 	params, err := json.Marshal(parameters{
 		d.m.e.cfg.Hard, d.m.e.cfg.Soft, d.m.e.cfg.Statistics, d.config(), d.m.Retrain, d.m.Severity,
-		stated{d.m.Budget.Pages, d.m.Budget.Tickets, d.m.Budget.Per.Milliseconds()}, d.m.Importance,
+		stated{d.m.Budget.Pages, d.m.Budget.Tickets, d.m.Budget.Per.Milliseconds(), d.factor}, d.m.Importance,
 	})
 	if err != nil {
 		return schemas.Step{}, fmt.Errorf("writing the parameters of a step: %w", err)

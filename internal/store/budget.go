@@ -104,14 +104,14 @@ func (v Views) Budget(ctx context.Context, model string, limit int) ([]schemas.B
 	text := f.String()
 	tail := f.limit(limit)
 	var out []schemas.BudgetRow
-	err := v.s.read(ctx, "reading the budget", `SELECT model, severity, toUnixTimestamp64Milli(period_start), stated, sent, marked_true, marked_false, unmarked
+	err := v.s.read(ctx, "reading the budget", `SELECT model, severity, toUnixTimestamp64Milli(period_start), stated, factor, sent, marked_true, marked_false, unmarked
 		FROM budget WHERE `+text+` ORDER BY period_start DESC, model, severity`+tail, f.values,
 		func() { out = nil },
 		func(row driver.Rows) error {
 			var r schemas.BudgetRow
 			var severity string
 			var at int64
-			if err := row.Scan(&r.Model, &severity, &at, &r.Stated, &r.Sent, &r.MarkedTrue, &r.MarkedFalse, &r.Unmarked); err != nil {
+			if err := row.Scan(&r.Model, &severity, &at, &r.Stated, &r.Factor, &r.Sent, &r.MarkedTrue, &r.MarkedFalse, &r.Unmarked); err != nil {
 				return err
 			}
 			r.Severity, r.PeriodStart = schemas.Severity(severity), time.UnixMilli(at).UTC()

@@ -45,7 +45,7 @@ func TestBudgetView(t *testing.T) {
 	}
 	append1(st)
 	// What is stated is what was stated last.
-	append1(schemas.Step{Model: model, Step: 2, Writer: "w", At: day(0), Parameters: fmt.Appendf(nil, `{"budget":{"pages":0.25,"tickets":4,"per_ms":%d}}`, 30*24*time.Hour.Milliseconds())})
+	append1(schemas.Step{Model: model, Step: 2, Writer: "w", At: day(0), Parameters: fmt.Appendf(nil, `{"budget":{"pages":0.25,"tickets":4,"per_ms":%d,"factor":0.5}}`, 30*24*time.Hour.Milliseconds())})
 	for _, m := range []schemas.IncidentMark{
 		{Incident: "b", Verdict: schemas.MarkTrue, By: "ann"},
 		{Incident: "b", Verdict: schemas.MarkFalse, By: "ben", Note: `changed "my" mind`},
@@ -70,7 +70,7 @@ func TestBudgetView(t *testing.T) {
 		{Severity: "warning", PeriodStart: day(0), Stated: 4, Sent: 2, MarkedTrue: 1, MarkedFalse: 1},
 	}
 	for i := range want {
-		want[i].Model = model
+		want[i].Model, want[i].Factor = model, .5
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%d rows: %+v", len(got), got)

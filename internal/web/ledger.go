@@ -114,6 +114,7 @@ type budgetRow struct {
 	From  moment
 	Per   string
 	Kinds [2]budgetKind // pages, tickets
+	Lower string        // to what the governor has lowered the sensitivity; "" for not at all
 }
 
 type budgetKind struct {
@@ -137,7 +138,11 @@ func budgetRows(rows []schemas.BudgetRow, monitors []*schemas.Monitor, who reade
 					per = m.Budget.Per
 				}
 			}
-			out = append(out, budgetRow{Model: r.Model, From: who.at(r.PeriodStart), Per: per.String()})
+			row := budgetRow{Model: r.Model, From: who.at(r.PeriodStart), Per: per.String()}
+			if r.Factor > 0 && r.Factor < 1 {
+				row.Lower = percent(r.Factor)
+			}
+			out = append(out, row)
 		}
 		if out[n].From != who.at(r.PeriodStart) {
 			continue // an earlier one

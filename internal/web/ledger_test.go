@@ -87,6 +87,14 @@ func TestBudget(t *testing.T) {
 		`<td class="num b">0</td><td class="num">4</td><td>–</td>`, "model-based bound")
 }
 
+func TestOverview_SaysThatTheGovernorActs(t *testing.T) {
+	c := airport()
+	for i := range c.budget {
+		c.budget[i].Factor = .25
+	}
+	get(t, start(t, here(), deps(c))+"/").says(t, 200, "what may be spent is lowered to 25% of the budget")
+}
+
 func TestOverview_SaysWhichRulesAreOver(t *testing.T) {
 	d := deps(airport())
 	d.Monitors = func() []*schemas.Monitor {

@@ -51,24 +51,26 @@ FROM stream_fits AS f FINAL
 WHERE (model, fit) IN (SELECT model, argMax(fit, at) FROM stream_fits GROUP BY model);
 -- Stated beside realised. An incident counts once as a page, and once as a
 -- ticket, in the period of the first message that said so; what nobody has
--- marked true counts against the budget.
+-- marked true counts against the budget. factor is what the governor puts on
+-- the weights now; below 1 it has made the monitor less sensitive.
 CREATE OR REPLACE VIEW budget{{cluster}} AS
 SELECT p.model AS model, p.severity AS severity, fromUnixTimestamp64Milli(p.period, 'UTC') AS period_start, p.stated AS stated,
+    p.factor AS factor,
     countIf(s.incident != '') AS sent,
     countIf(s.incident != '' AND m.verdict = 'true') AS marked_true,
     countIf(s.incident != '' AND m.verdict = 'false') AS marked_false,
     countIf(s.incident != '' AND m.verdict = '') AS unmarked
 FROM
 (
-    SELECT model, severity, stated, period
+    SELECT model, severity, stated, factor, period
     FROM
     (
-        SELECT b.model AS model, b.pages AS pages, b.tickets AS tickets,
+        SELECT b.model AS model, b.pages AS pages, b.tickets AS tickets, b.factor AS factor,
             arrayMap(n -> n * b.per, range(toUInt64(intDiv(v.first, b.per)), toUInt64(intDiv(v.last, b.per)) + 1)) AS periods
         FROM
         (
             SELECT model, JSONExtractFloat(last, 'budget', 'pages') AS pages, JSONExtractFloat(last, 'budget', 'tickets') AS tickets,
-                JSONExtractInt(last, 'budget', 'per_ms') AS per
+                JSONExtractInt(last, 'budget', 'per_ms') AS per, JSONExtractFloat(last, 'budget', 'factor') AS factor
             FROM (SELECT model, argMax(parameters, step) AS last FROM journal WHERE kind = 'step' GROUP BY model)
             WHERE per > 0
         ) AS b
@@ -105,4 +107,4 @@ LEFT JOIN
     FROM incident_marks
     GROUP BY incident
 ) AS m ON s.incident = m.incident
-GROUP BY p.model, p.severity, p.period, p.stated;
+GROUP BY p.model, p.severity, p.period, p.stated, p.factor;
