@@ -60,7 +60,7 @@ func (c *column) classify(in *schemas.Column, out *summary.Classified, from, to 
 	out.Num = in.Num
 	// Where there is no number stands an older one; nobody looks at its code.
 	least, greatest := c.bins.codes(in.Num[from:to], out.Code[from:to])
-	if c.Min != nil && least < *c.Min || c.Max != nil && greatest > *c.Max {
+	if c.Min != nil && (least < *c.Min || c.bins.first() < *c.Min) || c.Max != nil && (greatest > *c.Max || c.bins.last() > *c.Max) {
 		c.checkRange(out, from, to)
 	}
 }
@@ -260,6 +260,22 @@ func (e *edges) codes(values []float64, out []uint16) (least, greatest float64) 
 		}
 	}
 	return least, greatest
+}
+
+// first and last are the bounds of the numbers that codes leaves out of what it
+// returns: what breaks a rule there has to be looked for.
+func (e *edges) first() float64 {
+	if e.most == 0 {
+		return math.Inf(1)
+	}
+	return e.values[0]
+}
+
+func (e *edges) last() float64 {
+	if e.most == 0 {
+		return math.Inf(-1)
+	}
+	return e.values[e.n-1]
 }
 
 // search is codes without a grid.
