@@ -90,6 +90,7 @@ type state struct {
 const (
 	isOpen  = 1 << iota // a finding is open
 	isPaged             // … and the page-spend detector has fired
+	isDown              // … and the shift was down
 )
 
 func newState(l *law) state { return state{p: l.tau2} }
@@ -182,6 +183,11 @@ func (l *law) bet(s *state, o *outcome, zero, fresh float64, w weights) {
 		if side == 1 {
 			z = -z
 		}
+		if s.mutes(side) {
+			s.clear(side)
+			j += len(sizes)
+			continue
+		}
 		pw := wp
 		if l.pageDown && side == 0 {
 			pw = 0
@@ -237,6 +243,22 @@ func (l *law) bet(s *state, o *outcome, zero, fresh float64, w weights) {
 	}
 	l.alarm(s, o, [...]float64{pages, tickets, pageShock, shock})
 }
+
+// mutes says that a side is not bet on: while a shift is open the filter has
+// taken part of it in, and its way back looks like a shift the other way.
+func (s *state) mutes(side int) bool {
+	return s.flags&isOpen != 0 && (side == 0) == (s.flags&isDown != 0)
+}
+
+// clear forgets the evidence of one side. Less of it always keeps the bound.
+func (s *state) clear(side int) {
+	for i := side * len(sizes); i < (side+1)*len(sizes); i++ {
+		s.page[i], s.ticket[i], s.run[i], s.age[i] = 0, 0, 0, 0
+	}
+}
+
+// settle takes the filter back to what it knows of a stream it has not seen.
+func (s *state) settle(l *law) { s.a, s.p, s.bias = 0, l.tau2, 0 }
 
 // alarm takes the sums that have reached 1.
 func (l *law) alarm(s *state, o *outcome, sums [4]float64) {

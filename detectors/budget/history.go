@@ -203,7 +203,7 @@ func newFitter(h *History) *fitter {
 		}
 	}
 	days := float64(h.n) * float64(h.window) / dayMS
-	f.weeks = int(days / 7)
+	f.weeks = int(days/7 + .01) // the last window of the last week may be missing
 	block := 7 * dayMS / float64(h.window) // windows of a fold
 	if f.weeks < 3 {
 		block = dayMS / float64(h.window)
@@ -680,17 +680,27 @@ func (f *fitter) endStep(s *fitting) {
 		steps = append(steps, math.Abs(means[i]-means[i-1]))
 	}
 	sd := math.Max(1.4826*median(steps)/math.Sqrt2, 1e-6)
-	best, at := 0.0, 0
+	// The day from which on two levels explain the means best, by least absolute
+	// distances: medians alone would take a day before it for as good.
+	best, at := math.Inf(1), 0
 	var before, after float64
 	for k := n / 2; k <= n-2; k++ {
 		a, b := median(means[:k]), median(means[k:])
-		z := math.Abs(a-b) / (sd * math.Sqrt(math.Pi/2*(1/float64(k)+1/float64(n-k))))
-		if z > best {
-			best, at, before, after = z, k, a, b
+		cost := 0.0
+		for i, m := range means {
+			if i < k {
+				cost += math.Abs(m - a)
+			} else {
+				cost += math.Abs(m - b)
+			}
+		}
+		if cost < best {
+			best, at, before, after = cost, k, a, b
 		}
 	}
+	z := math.Abs(before-after) / (sd * math.Sqrt(math.Pi/2*(1/float64(at)+1/float64(n-at))))
 	// Each day behind the step must lie on its side of the middle.
-	if best < 6 || math.Abs(after-before) < 2*f.p.DeadZone {
+	if z < 6 || math.Abs(after-before) < 2*f.p.DeadZone {
 		return
 	}
 	middle := (before + after) / 2

@@ -292,45 +292,29 @@ func (j *judging) column(all []item) error {
 			return nil
 		}
 	}
-	for rank := range order {
-		of := slicesOf[:0:0]
-		for _, it := range slicesOf {
-			if it.rank == rank {
-				of = append(of, it)
-			}
-		}
-		if err := j.stepDown(of); err != nil {
-			return err
-		}
-	}
-	return nil
+	return j.stepDown(slicesOf)
 }
 
-// stepDown judges the slices of one channel: those open already are out of
-// the others' rest; then, while one alarms, the strongest is taken, and the
-// rest is judged again without its rows.
+// stepDown judges the slices of a column: those open already are out of the
+// others' rest; then, while one alarms in any channel, the strongest is taken,
+// and the rest is judged again without its rows.
 func (j *judging) stepDown(all []*item) error {
 	found := map[string][]*detectors.Entry{} // by dimension
+	take := func(e *detectors.Entry) bool {
+		d := dimension(e.Slice)
+		if slices.Contains(found[d], e) {
+			return false
+		}
+		found[d] = append(found[d], e)
+		return true
+	}
 	for _, it := range all {
 		if it.wasOpen {
-			d := dimension(it.Slice)
-			found[d] = append(found[d], it.entry)
+			take(it.entry)
 		}
 	}
-	again := func(it *item) error {
-		if out := found[dimension(it.Slice)]; len(out) > 0 {
-			whole := countsOf(it.group.whole.Summary)
-			r := it.group.difference(&whole, it.entry, it.by, out)
-			if x := r.of[it.rank]; r.has&(1<<it.rank) != 0 {
-				it.Y, it.R = x.y, x.r
-			}
-		}
-		return j.step(it)
-	}
-	for _, it := range all {
-		if err := again(it); err != nil {
-			return err
-		}
+	if err := j.again(all, found); err != nil {
+		return err
 	}
 	for {
 		var worst *item
@@ -343,19 +327,18 @@ func (j *judging) stepDown(all []*item) error {
 			break
 		}
 		j.commit(worst)
-		d := dimension(worst.Slice)
-		found[d] = append(found[d], worst.entry)
+		if !take(worst.entry) {
+			continue
+		}
+		var others []*item
 		for _, it := range all {
-			if it.done || it.wasOpen || dimension(it.Slice) != d {
-				continue
+			if !it.done && !it.wasOpen && it.entry != worst.entry && dimension(it.Slice) == dimension(worst.Slice) {
+				j.doubt(it, worst)
+				others = append(others, it)
 			}
-			j.begin(it)
-			before := *it.now
-			before.doubt(it.law, worst.out.shift > 0)
-			it.doubts = &before
-			if err := again(it); err != nil {
-				return err
-			}
+		}
+		if err := j.again(others, found); err != nil {
+			return err
 		}
 	}
 	for _, it := range all {
@@ -366,19 +349,44 @@ func (j *judging) stepDown(all []*item) error {
 	return nil
 }
 
-// doubt takes back what another slice's shift has made of a stream: seen
-// against a rest that had moved up, it seemed to move down. Evidence is only
-// ever taken away, which keeps the bound.
-func (s *state) doubt(l *law, up bool) {
-	from := 0
-	if up {
-		from = len(sizes)
+// again steps slices of a column with what was found out of their rest.
+func (j *judging) again(all []*item, found map[string][]*detectors.Entry) error {
+	var of *detectors.Entry
+	var r readings
+	for _, it := range all {
+		if out := found[dimension(it.Slice)]; len(out) > 0 {
+			if of != it.entry { // channels of one slice follow one another
+				whole := countsOf(it.group.whole.Summary)
+				of, r = it.entry, it.group.difference(&whole, it.entry, it.by, out)
+			}
+			if x := r.of[it.rank]; r.has&(1<<it.rank) != 0 {
+				it.Y, it.R = x.y, x.r
+			}
+		}
+		if err := j.step(it); err != nil {
+			return err
+		}
 	}
-	for i := from; i < from+len(sizes); i++ {
-		s.page[i], s.ticket[i], s.run[i], s.age[i] = 0, 0, 0, 0
+	return nil
+}
+
+// doubt takes back what a slice that was found out has made of another:
+// against a rest that had moved up, it seemed to move down. In the other
+// channels it may have seemed anything.
+func (j *judging) doubt(it, found *item) {
+	j.begin(it)
+	s := *it.now
+	up := found.out.shift > 0
+	if it.rank != found.rank || !up {
+		s.clear(0)
+	}
+	if it.rank != found.rank || up {
+		s.clear(1)
 	}
 	s.page[bets-1], s.ticket[bets-1] = 0, 0
-	s.a, s.p, s.bias, s.level = 0, l.tau2, 0, 0
+	s.settle(it.law)
+	s.level = 0
+	it.doubts = &s
 }
 
 // step takes the window into the stream's state, from what it was before.
@@ -415,6 +423,9 @@ func (j *judging) commit(it *item) {
 			if back {
 				s.level = it.out.shift
 			}
+			if s.flags &^= isDown; it.out.shift < 0 {
+				s.flags |= isDown
+			}
 		}
 		s.flags |= isOpen
 		if it.out.page {
@@ -432,6 +443,7 @@ func (j *judging) commit(it *item) {
 		return
 	}
 	s.ok++
+	s.settle(it.law)
 	if int(s.ok) >= j.p.Clear {
 		s.flags, s.ok, s.onset = 0, 0, 0
 	}
