@@ -120,6 +120,13 @@ type SpecRecord struct {
 	EffectiveFrom int64  // Unix milliseconds of event time, a window border; math.MinInt64 for a model's first
 	Hash          string
 	Spec          Spec
+
+	// History says that the spec was registered to read the past again: windows
+	// that had been judged by then are shown under it, and nobody is told of
+	// them; of a part that had never been judged, those that start before
+	// HistoryUntil, in Unix milliseconds.
+	History      bool
+	HistoryUntil int64
 }
 
 // SliceName names the slice of those columns and values, as in

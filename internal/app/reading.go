@@ -166,7 +166,7 @@ func (s ingestStore) ChunkForSpecs(ctx context.Context, last schemas.Progress, r
 		if r.Seq <= last.SpecSeq {
 			continue
 		}
-		p, err := s.EarliestChunkForSpec(ctx, last.Chunk, r.Spec.Model, r.Seq, r.EffectiveFrom, from)
+		p, err := s.EarliestChunkForSpec(ctx, last.Chunk, r.Spec.Model, r.Seq, r.EffectiveFrom, from, r.History)
 		if err != nil {
 			return out, false, err
 		}

@@ -303,6 +303,7 @@ type judged struct {
 	Revision uint64                `json:"revision"`
 	Coverage float64               `json:"coverage"`
 	Revised  bool                  `json:"revised,omitempty"`
+	Past     bool                  `json:"past,omitempty"`
 	Offsets  []schemas.OffsetRange `json:"offsets,omitempty"`
 }
 
@@ -327,10 +328,11 @@ func (m *Model) spec(seq uint64) *schemas.SpecRecord {
 
 // until is where the interval of a spec ends, math.MaxInt64 for the last one.
 func (m *Model) until(r *schemas.SpecRecord) int64 {
+	until := int64(math.MaxInt64)
 	for i := range m.Specs {
 		if m.Specs[i].Seq > r.Seq {
-			return m.Specs[i].EffectiveFrom
+			until = min(until, m.Specs[i].EffectiveFrom) // a later one may reach further back
 		}
 	}
-	return math.MaxInt64
+	return until
 }

@@ -30,6 +30,7 @@ type model struct {
 	state      *state    // after it; nil when it is to be read
 	tripsSince time.Time // trips stored before it are taken in
 	revised    time.Time // when revised windows were last looked for
+	lookedBack time.Time // when windows of the past were
 
 	references map[string]*budget.Reference // by hash of the baseline, or of what was learnt
 	plans      map[planKey]*budget.Plan
@@ -44,6 +45,7 @@ const skew = 10 * time.Minute
 type state struct {
 	Next    map[string]int64    `json:"next"` // by part: the start of the next window to judge
 	Empty   map[string]int      `json:"empty,omitempty"`
+	Past    map[string]past     `json:"past,omitempty"`    // by part: windows that nobody is told of
 	Tripped map[int64][]tripped `json:"tripped,omitempty"` // by window: trips that were taken in
 	Pairs   map[int64]pair      `json:"pairs,omitempty"`   // windows of which one part of two was judged
 	Hard    hard.Memory         `json:"hard"`
@@ -92,15 +94,22 @@ type ref struct {
 	start    int64
 	end      int64
 	coverage float64
+	past     bool // nobody is told of it
 }
 
 // evaluate takes the model one step on, if there is anything to decide.
 func (m *model) evaluate(ctx context.Context, progress []schemas.Progress, trips []schemas.Trip) error {
+	m.lookBack()
 	news := m.newTrips(trips)
 	due, err := m.due(ctx, progress)
 	if err != nil {
 		return err
 	}
+	before, err := m.before(ctx, progress)
+	if err != nil {
+		return err
+	}
+	due = append(before, due...)
 	again, err := m.again(ctx)
 	if err != nil {
 		return err
@@ -166,7 +175,8 @@ func (m *model) newTrips(trips []schemas.Trip) []schemas.Trip {
 		if t.Model != m.Name || rec == nil || m.specAt(t.WindowStart).Seq != t.SpecSeq {
 			continue
 		}
-		if !m.takenIn(&t, hard.PartOf(&rec.Spec, t.Fault, t.Feature)) {
+		part := hard.PartOf(&rec.Spec, t.Fault, t.Feature)
+		if !m.state.isPast(part, t.WindowStart) && !m.takenIn(&t, part) {
 			out = append(out, t)
 		}
 	}
@@ -221,7 +231,7 @@ func (m *model) due(ctx context.Context, progress []schemas.Progress) ([]ref, er
 func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]ref, error) {
 	next, known := m.state.Next[part.String()]
 	if !known {
-		first, ok, err := m.firstFrom(ctx, part, math.MinInt64)
+		first, ok, err := m.firstFrom(ctx, part, m.state.pastUntil(part))
 		if err != nil || !ok {
 			return nil, err
 		}
@@ -256,7 +266,7 @@ func (m *model) duePart(ctx context.Context, part schemas.Part, w watermark) ([]
 		if w.specSeq < spec.Seq || end+spec.Spec.Lateness.Milliseconds() > w.at {
 			break
 		}
-		out = append(out, ref{part, spec, next, end, w.coverage})
+		out = append(out, ref{part, spec, next, end, w.coverage, false})
 		next = min(end, m.until(spec))
 	}
 	return out, nil
@@ -531,8 +541,9 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	}
 	d.keep = append(d.keep, keeping{WindowID{r.part, r.spec.Seq, r.start}, merged})
 	d.inputs.Windows = append(d.inputs.Windows, judged{
-		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Offsets: merged.Offsets,
+		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Past: r.past, Offsets: merged.Offsets,
 	})
+	revised = revised || r.past // by itself: memory begins where the past ends
 	memory := memories{d.state.Hard, d.state.Soft, d.state.Budget}
 	if revised {
 		memory = memories{} // a revision never rewrites what is remembered
@@ -542,6 +553,10 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 		return fmt.Errorf("judging the %s window of %s: %w", r.part, time.UnixMilli(r.start).UTC().Format(time.RFC3339), err)
 	}
 	d.verdicts = append(d.verdicts, verdicts...)
+	if r.past {
+		d.state.passed(r)
+		return nil
+	}
 	in := alerting.Input{
 		Part: r.part, Findings: findings, At: r.end, Revised: revised, Spec: r.spec.Hash, Offsets: merged.Offsets,
 		Window: schemas.Interval{Start: time.UnixMilli(r.start).UTC(), End: time.UnixMilli(r.end).UTC()},
@@ -696,7 +711,7 @@ func (d *decision) revise(ctx context.Context, again []WindowID) error {
 	var due []ref
 	for _, id := range again {
 		spec := d.m.spec(id.SpecSeq)
-		due = append(due, ref{id.Part, spec, id.Start, id.Start + spec.Spec.Window.Milliseconds(), 1})
+		due = append(due, ref{id.Part, spec, id.Start, id.Start + spec.Spec.Window.Milliseconds(), 1, d.state.isPast(id.Part, id.Start)})
 	}
 	read, err := d.read(ctx, due)
 	if err != nil {

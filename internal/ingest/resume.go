@@ -58,11 +58,19 @@ func (l *Loop) resume(ctx context.Context) error {
 	lost := known.Last.End // from where on rows may be missing
 	why := cmp.Or(l.why, "records were deleted before they were read")
 	if last.SpecSeq < l.specs.Models.Seq() {
-		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, 0)
+		usual, history := l.news()
+		earlier, ok, err := l.deps.Store.ChunkForSpecs(ctx, last, usual, 0)
 		if err == nil && ok && earlier.Start < log.Start {
 			// What the old specs have counted of it counts no more.
 			lost, why = earlier.Start, "what new specs change cannot be read again"
-			earlier, ok, err = l.deps.Store.ChunkForSpecs(ctx, last, l.specs.Records, log.Start)
+			earlier, ok, err = l.deps.Store.ChunkForSpecs(ctx, last, usual, log.Start)
+		}
+		if err == nil && len(history) > 0 {
+			// Of the past as much is read as there is: what is gone was promised to nobody.
+			past, found, e := l.deps.Store.ChunkForSpecs(ctx, last, history, log.Start)
+			if err = e; found && (!ok || past.Start < earlier.Start) {
+				earlier, ok = past, true
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("finding the rows of %s/%d that new specs change: %w", l.part.Topic, l.part.Partition, err)
@@ -133,6 +141,18 @@ func (l *Loop) resume(ctx context.Context) error {
 		l.deps.Source.SeekTo(last.Start, -1)
 	}
 	return nil
+}
+
+// news lists the specs in force: the usual ones, and those that read the past again.
+func (l *Loop) news() (usual, history []schemas.SpecRecord) {
+	for _, r := range l.specs.Records {
+		if r.History {
+			history = append(history, r)
+		} else {
+			usual = append(usual, r)
+		}
+	}
+	return usual, history
 }
 
 // miss says that there is a gap before the open chunk, if there is one.

@@ -25,6 +25,7 @@ type Store interface {
 	Heads(ctx context.Context, topics []string) ([]schemas.Progress, error)
 	StoredStarts(ctx context.Context, model string, from, to int64) (starts []int64, rows []int, err error)
 	StoredWindows(ctx context.Context, model string, from, to int64) ([]store.StoredWindow, error)
+	Revisions(ctx context.Context, model string, since store.Cursor) ([]store.Revised, store.Cursor, error)
 }
 
 // Log is one partition of a topic as it is now.
@@ -186,7 +187,9 @@ func (v *Verifier) Verify(ctx context.Context) (*Result, error) {
 			same = now
 		}
 		if last = bad; now.Sub(same) >= steady || now.Sub(began) >= v.cfg.Settle {
-			found.settle(now.Sub(same) < steady)
+			if err := v.settle(ctx, found, now.Sub(same) < steady); err != nil {
+				return nil, err
+			}
 			break
 		}
 		from, to = bad[0], bad[len(bad)-1]+1
@@ -410,14 +413,25 @@ func (f *findings) differing() []int64 {
 	return out
 }
 
-// settle takes back what was found of open windows, where rows may still be
-// under way.
-func (f *findings) settle(moving bool) {
+// settle takes back what was found of windows that are not settled: closed
+// ones of which rows came late that are not shown yet, and open ones while rows
+// of them may be under way.
+func (v *Verifier) settle(ctx context.Context, f *findings, moving bool) error {
+	late, _, err := v.deps.Store.Revisions(ctx, v.cfg.Model, store.Cursor{})
+	if err != nil {
+		return err
+	}
+	for _, r := range late {
+		if w := f.windows[r.Start]; w != nil && w.differing > 0 && r.Is > r.Was {
+			*w = checked{left: "rows of it came late, and the service has yet to show them"}
+		}
+	}
 	for _, w := range f.windows {
 		if moving && w.open && w.differing > 0 {
 			*w = checked{left: "open: rows of it are still being written"}
 		}
 	}
+	return nil
 }
 
 // tell puts everything together.

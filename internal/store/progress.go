@@ -133,17 +133,20 @@ func (s *Store) partialsEnds(ctx context.Context, of bound, known map[int32]Resu
 // that learns of the spec goes back to it. Chunks that start before the offset
 // from, where the log begins by now, cannot be read again and are passed over.
 // It is nil when there is none.
-func (s *Store) EarliestChunkForSpec(ctx context.Context, c schemas.Chunk, model string, seq uint64, effectiveFrom, from int64) (*schemas.Progress, error) {
+//
+// With history also chunks count that were read before the model was known.
+func (s *Store) EarliestChunkForSpec(ctx context.Context, c schemas.Chunk, model string, seq uint64, effectiveFrom, from int64, history bool) (*schemas.Progress, error) {
 	var out *schemas.Progress
 	err := s.read(ctx, "looking for the chunk where a spec begins", `SELECT `+progressFields+`
 		FROM progress_chunks FINAL
 		WHERE topic = {topic:String} AND topic_id = unhex({id:String}) AND truncation = {truncation:UInt32} AND partition = {partition:Int32}
 			AND spec_seq < {seq:UInt64} AND chunk_start >= {start:Int64}
-			AND arrayExists((m, t) -> m = {model:String} AND t >= {from:Int64}, mark_models, mark_maxima)
+			AND (arrayExists((m, t) -> m = {model:String} AND t >= {from:Int64}, mark_models, mark_maxima)
+				OR {history:UInt8} = 1 AND NOT has(mark_models, {model:String}) AND clock >= {from:Int64})
 		ORDER BY chunk_start LIMIT 1`,
 		bound{
 			"topic": c.Topic, "id": hex.EncodeToString(c.Epoch.TopicID[:]), "truncation": c.Epoch.Truncation, "partition": c.Partition,
-			"seq": seq, "model": model, "from": effectiveFrom, "start": from,
+			"seq": seq, "model": model, "from": effectiveFrom, "start": from, "history": truth(history),
 		},
 		func() { out = nil },
 		func(row driver.Rows) error {

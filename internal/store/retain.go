@@ -62,6 +62,11 @@ func (s *Store) past(ctx context.Context, table, time string, cutoffs map[string
 	if err != nil {
 		return nil, err
 	}
+	if table == "partials" && len(weeks) > 0 {
+		if err := s.unkept(ctx, keep); err != nil {
+			return nil, err
+		}
+	}
 	past := weeks[:0]
 	for _, week := range weeks {
 		if !keep[week] {
@@ -69,4 +74,23 @@ func (s *Store) past(ctx context.Context, table, time string, cutoffs map[string
 		}
 	}
 	return past, nil
+}
+
+// unkept adds the weeks that hold windows of the past which were read again and
+// are not kept as closed windows yet: they are all older than any cutoff.
+func (s *Store) unkept(ctx context.Context, keep map[int64]bool) error {
+	return s.read(ctx, "looking for windows of the past", `SELECT DISTINCT intDiv(p.window_start, 604800000)
+		FROM partials AS p
+		INNER JOIN (SELECT i.spec_seq AS spec_seq, i.effective_from AS effective_from, least(i.until, r.history_until) AS until
+			FROM spec_intervals AS i INNER JOIN specs AS r ON r.seq = i.spec_seq WHERE r.history_until > {none:Int64}) AS h
+		ON p.spec_seq = h.spec_seq
+		WHERE p.window_start >= h.effective_from AND p.window_start < h.until
+			AND (p.model, p.spec_seq, p.part, p.window_start) NOT IN (SELECT model, spec_seq, part, window_start FROM closed_windows)`,
+		bound{"none": int64(noHistory)}, func() {},
+		func(row driver.Rows) error {
+			var week int64
+			err := row.Scan(&week)
+			keep[week] = true
+			return err
+		})
 }

@@ -5,11 +5,15 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/modelwatch/modelwatch/schemas"
 )
+
+// noHistory stands in the column history_until of a spec without a past.
+const noHistory = math.MinInt64
 
 // Specs returns the specs registered after that sequence number, in order.
 func (s *Store) Specs(ctx context.Context, after uint64) ([]schemas.SpecRecord, error) {
@@ -18,13 +22,16 @@ func (s *Store) Specs(ctx context.Context, after uint64) ([]schemas.SpecRecord, 
 
 func (s *Store) specs(ctx context.Context, where string, parameters bound) ([]schemas.SpecRecord, error) {
 	var out []schemas.SpecRecord
-	err := s.read(ctx, "reading specs", "SELECT seq, effective_from, hash, spec FROM specs "+where, parameters,
+	err := s.read(ctx, "reading specs", "SELECT seq, effective_from, history_until, hash, spec FROM specs "+where, parameters,
 		func() { out = nil },
 		func(row driver.Rows) error {
 			var r schemas.SpecRecord
 			var body string
-			if err := row.Scan(&r.Seq, &r.EffectiveFrom, &r.Hash, &body); err != nil {
+			if err := row.Scan(&r.Seq, &r.EffectiveFrom, &r.HistoryUntil, &r.Hash, &body); err != nil {
 				return err
+			}
+			if r.History = r.HistoryUntil > noHistory; !r.History {
+				r.HistoryUntil = 0
 			}
 			if err := json.Unmarshal([]byte(body), &r.Spec); err != nil {
 				return fmt.Errorf("spec %d: %w", r.Seq, err)
@@ -40,6 +47,34 @@ func (s *Store) specs(ctx context.Context, where string, parameters bound) ([]sc
 // interval, with the model's last record or nil; it may be asked again when
 // another replica registers a spec at the same moment.
 func (s *Store) RegisterSpec(ctx context.Context, spec schemas.Spec, effectiveFrom func(last *schemas.SpecRecord) int64) (schemas.SpecRecord, error) {
+	return s.register(ctx, spec, func(last *schemas.SpecRecord, r *schemas.SpecRecord) bool {
+		if last != nil && last.Hash == r.Hash {
+			*r = *last
+			return false
+		}
+		r.EffectiveFrom = effectiveFrom(last)
+		return true
+	})
+}
+
+// RegisterHistory makes spec the last one of its model for all windows from
+// effectiveFrom on, although they lie in the past: rows of them are read again
+// under it. What starts before until is history, see schemas.SpecRecord. A
+// request that the last record of the model has granted already changes nothing.
+func (s *Store) RegisterHistory(ctx context.Context, spec schemas.Spec, effectiveFrom, until int64) (schemas.SpecRecord, error) {
+	return s.register(ctx, spec, func(last *schemas.SpecRecord, r *schemas.SpecRecord) bool {
+		if last != nil && last.Hash == r.Hash && last.History && last.EffectiveFrom == effectiveFrom {
+			*r = *last
+			return false
+		}
+		r.EffectiveFrom, r.History, r.HistoryUntil = effectiveFrom, true, until
+		return true
+	})
+}
+
+// register stores the record that complete makes of the last one of the model
+// and of a new one; where it says no, the record is returned as it left it.
+func (s *Store) register(ctx context.Context, spec schemas.Spec, complete func(last, r *schemas.SpecRecord) bool) (schemas.SpecRecord, error) {
 	body, err := json.Marshal(&spec)
 	if err != nil {
 		return schemas.SpecRecord{}, fmt.Errorf("registering a spec of %s: %w", spec.Model, err)
@@ -61,10 +96,9 @@ func (s *Store) RegisterSpec(ctx context.Context, spec schemas.Spec, effectiveFr
 		if err != nil {
 			return schemas.SpecRecord{}, err
 		}
-		if last != nil && last.Hash == r.Hash {
-			return *last, nil
+		if !complete(last, &r) {
+			return r, nil
 		}
-		r.EffectiveFrom = effectiveFrom(last)
 		won, err := s.insertSpec(ctx, r, string(body))
 		if err != nil {
 			return schemas.SpecRecord{}, err
@@ -92,11 +126,16 @@ func (s *Store) nextSpec(ctx context.Context) (uint64, error) {
 // insertSpec says whether it was this record that got its number.
 func (s *Store) insertSpec(ctx context.Context, r schemas.SpecRecord, body string) (won bool, err error) {
 	writer := rand.Text()
+	history := int64(noHistory)
+	if r.History {
+		history = r.HistoryUntil
+	}
 	row := columns{
 		{"seq", &list[uint64]{r.Seq}},
 		{"model", &list[string]{r.Spec.Model}},
 		{"hash", &list[string]{r.Hash}},
 		{"effective_from", &list[int64]{r.EffectiveFrom}},
+		{"history_until", &list[int64]{history}},
 		{"window_ms", &list[int64]{r.Spec.Window.Milliseconds()}},
 		{"writer", &list[string]{writer}},
 		{"spec", &list[string]{body}},

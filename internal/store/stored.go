@@ -139,3 +139,19 @@ func (s *Store) StoredWindows(ctx context.Context, model string, from, to int64)
 		})
 	return out, err
 }
+
+// PastWindows returns how many windows of a model, by part, have rows under a
+// spec and start before until, and how many of them are kept as judged.
+func (s *Store) PastWindows(ctx context.Context, model string, spec uint64, until int64) (windows, kept int, err error) {
+	err = s.read(ctx, "counting windows of the past", `SELECT count(), countIf((part, window_start) IN (
+			SELECT part, window_start FROM closed_windows WHERE model = {model:String} AND spec_seq = {spec:UInt64}))
+		FROM (SELECT DISTINCT part, window_start FROM partials WHERE model = {model:String} AND spec_seq = {spec:UInt64} AND window_start < {until:Int64})`,
+		bound{"model": model, "spec": spec, "until": until}, func() {},
+		func(row driver.Rows) error {
+			var a, b uint64
+			err := row.Scan(&a, &b)
+			windows, kept = int(a), int(b)
+			return err
+		})
+	return windows, kept, err
+}

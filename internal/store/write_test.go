@@ -290,7 +290,7 @@ func TestRewindPoint(t *testing.T) {
 	}
 	at := func(seq uint64, from int64) int64 {
 		t.Helper()
-		p, err := s.EarliestChunkForSpec(ctx, chunk, "m", seq, from, 0)
+		p, err := s.EarliestChunkForSpec(ctx, chunk, "m", seq, from, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestRewindPoint(t *testing.T) {
 	if got := at(4, math.MinInt64); got != 0 {
 		t.Errorf("from the beginning: %d, want 0", got)
 	}
-	if p, err := s.EarliestChunkForSpec(ctx, chunk, "m", 4, math.MinInt64, 150); err != nil || p == nil || p.Start != 200 {
+	if p, err := s.EarliestChunkForSpec(ctx, chunk, "m", 4, math.MinInt64, 150, false); err != nil || p == nil || p.Start != 200 {
 		t.Errorf("the log begins at 150: %+v, %v, want the chunk at 200", p, err)
 	}
 	if got := at(4, 41); got != -1 {
