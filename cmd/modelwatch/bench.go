@@ -31,7 +31,7 @@ measurement.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.Args = unknownCommand
-	cmd.AddCommand(p.benchDetection(), p.benchIngest(), p.benchEvaluate(), p.benchLatency(), p.benchRows(), p.benchBroker())
+	cmd.AddCommand(p.benchIngest(), p.benchDetection(), p.benchEvaluate(), p.benchLatency(), p.benchRows(), p.benchBroker())
 	return cmd
 }
 
