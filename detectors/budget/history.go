@@ -187,7 +187,6 @@ type fitting struct {
 	step    *LevelStep
 	changed bool
 	tooMuch bool
-	err     error
 }
 
 func newFitter(h *History) *fitter {
@@ -203,7 +202,7 @@ func newFitter(h *History) *fitter {
 		}
 	}
 	days := float64(h.n) * float64(h.window) / dayMS
-	f.weeks = int(days/7 + .01) // the last window of the last week may be missing
+	f.weeks = int(days/7 + .01)            // the last window of the last week may be missing
 	block := 7 * dayMS / float64(h.window) // windows of a fold
 	if f.weeks < 3 {
 		block = dayMS / float64(h.window)

@@ -124,7 +124,6 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 		season = make([]float64, seasonSize)
 	}
 	left := make([]float64, len(y))
-	limit := math.Inf(1)
 	for round := range rounds {
 		vals = vals[:0]
 		for t, u := range d.use {
@@ -135,7 +134,7 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 				left[t] = 0
 			}
 		}
-		limit = 2 * 1.4826 * median(vals)
+		limit := 2 * 1.4826 * median(vals)
 		if limit == 0 && round > 0 {
 			break
 		}
