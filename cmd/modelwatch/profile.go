@@ -35,7 +35,7 @@ func (p *program) profile() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile DATA",
 		Short: "Make a baseline and a first monitor from data",
-		Long: `profile reads healthy data of a model twice (CSV, TSV, Parquet, or JSON lines: flat
+		Long: `profile reads healthy data of a model (CSV, TSV, Parquet, or JSON lines: flat
 rows or events) and writes two files: MODEL.baseline.json, what healthy looks
 like, and MODEL.yaml, a first monitor that uses it.
 
@@ -155,6 +155,29 @@ func write(path string, body []byte, force bool) error {
 	return nil
 }
 
+// tellLearnt writes what was learnt of healthy behaviour.
+func (p *program) tellLearnt(l *profile.Learnt) {
+	if l == nil {
+		return
+	}
+	fmt.Fprintf(p.out, "\nHealthy behaviour: learnt for %s from %s, %.3g days\n", count(l.Streams, "stream"), count(l.Windows, "window"), l.Days)
+	rows := [][]string{{"AFTER", "REACHED", "WHAT CAN BE SEEN"}}
+	for _, s := range l.Stages {
+		reached := "not yet"
+		if s.Reached {
+			reached = "yes"
+		}
+		rows = append(rows, []string{s.After.String(), reached, s.Sees})
+	}
+	table(p.out, rows...)
+	for i := range l.Cuts {
+		fmt.Fprintf(p.out, "cut: %s\n", plain(l.Cuts[i].Sentence()))
+	}
+	if l.Level != nil {
+		fmt.Fprintf(p.out, "question: %s\n", plain(l.Level.Question()))
+	}
+}
+
 // progress tells on standard error, every few seconds, how far the reading is.
 func (p *program) progress() func(reading int, rows int64) {
 	const every = 5 * time.Second
@@ -162,7 +185,7 @@ func (p *program) progress() func(reading int, rows int64) {
 	return func(reading int, rows int64) {
 		if time.Since(last) >= every {
 			last = time.Now()
-			fmt.Fprintf(p.err, "reading %d of 2: %d rows\n", reading, rows)
+			fmt.Fprintf(p.err, "reading %d of about 3: %d rows\n", reading, rows)
 		}
 	}
 }
@@ -192,6 +215,7 @@ func (p *program) tell(f *profiled) {
 		}
 		p.section(fmt.Sprintf("%d rows could not be read; the first", r.Malformed), bad)
 	}
+	p.tellLearnt(r.Learnt)
 	for _, w := range r.Warnings {
 		fmt.Fprintf(p.out, "warning: %s\n", plain(w))
 	}

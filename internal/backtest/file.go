@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/modelwatch/modelwatch/detectors/drift"
+	"github.com/modelwatch/modelwatch/internal/evaluate"
 	"github.com/modelwatch/modelwatch/internal/profile"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -111,9 +112,9 @@ func (o *FileOptions) learn(ctx context.Context, rows *profile.Ordered, r *Repor
 	for _, c := range rows.Columns() {
 		columns[c.Name] = true
 	}
-	p.Effect = drift.Effect
+	p.Effect, p.Calendar = drift.Effect, evaluate.ModelOf(m, nil).Calendar
 	p.Numbers, p.Categories = only(p.Numbers, columns), only(p.Categories, columns)
-	p.Progress = func(reading int, n int64) { o.tell("learning, reading %d of 2: %d rows", reading, n) }
+	p.Progress = func(reading int, n int64) { o.tell("learning, reading %d of 3: %d rows", reading, n) }
 	made, err := profile.Profile(ctx, rows.Between(math.MinInt64, cut), p)
 	if err != nil {
 		return nil, 0, err
@@ -122,7 +123,26 @@ func (o *FileOptions) learn(ctx context.Context, rows *profile.Ordered, r *Repor
 	for _, w := range made.Report.Warnings {
 		r.Notes = append(r.Notes, "learning: "+w)
 	}
+	r.learnt(made.Report.Learnt)
 	return made.Baseline, cut, nil
+}
+
+// learnt says what of the reference was not taken as healthy.
+func (r *Report) learnt(l *profile.Learnt) {
+	if l == nil {
+		return
+	}
+	const most = 5
+	for i, c := range l.Cuts {
+		if i == most {
+			r.Notes = append(r.Notes, fmt.Sprintf("learning: %d more stretches of the reference stand out", len(l.Cuts)-most))
+			break
+		}
+		r.Notes = append(r.Notes, "learning: "+c.Sentence())
+	}
+	if l.Level != nil {
+		r.Notes = append(r.Notes, "learning: "+l.Level.Question())
+	}
 }
 
 // only keeps the names that are columns, sorted: a monitor may know more than

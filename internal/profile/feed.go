@@ -64,6 +64,9 @@ func (f *Feed) Run(ctx context.Context, from, to int64, each func(*Stretch) erro
 	if err := r.names(); err != nil {
 		return nil, err
 	}
+	if to <= f.Source.To {
+		r.whole = to // the data go on behind it
+	}
 	err = f.Source.between(ctx, from, to, r.row, func(int64, string) {})
 	if err == nil {
 		err = r.seal(r.offset, true)
@@ -99,6 +102,7 @@ type feeding struct {
 	flat    schemas.Part
 	known   int // columns of the source that are in targets
 
+	whole   int64 // time up to which the data are known to reach, 0 where the last row says it
 	offset  int64
 	block   *schemas.Block
 	asm     *window.Assembler
@@ -355,9 +359,11 @@ func (r *feeding) seal(offset int64, last bool) error {
 
 // reach moves the marks to where the data end: nothing is late behind that.
 func (r *feeding) reach(marks []schemas.Mark) {
-	end := int64(math.MinInt64)
+	end := r.whole
 	for _, m := range marks {
-		end = max(end, m.Max)
+		if r.whole == 0 {
+			end = max(end, m.Max)
+		}
 	}
 	for i := range marks {
 		if marks[i].Max != math.MinInt64 {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modelwatch/modelwatch/detectors/budget"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -41,6 +42,9 @@ type Options struct {
 	// baseline, on the scale that drift is judged by; detectors/drift.Effect
 	// is it. The second result is not used.
 	Effect func(c *schemas.BaselineColumn, s *schemas.BaselineStream, window []uint64) (effect, p float64)
+	// Statistics and Calendar are those by which healthy behaviour is learnt.
+	Statistics budget.Parameters
+	Calendar   budget.Calendar
 	// Progress is told now and then how many rows of how many readings are
 	// done; nil for nobody.
 	Progress func(reading int, rows int64)
@@ -49,7 +53,7 @@ type Options struct {
 // DefaultOptions returns hourly windows, 40 bins and 100 categories, within
 // some 300 MiB for twenty columns.
 func DefaultOptions() Options {
-	return Options{Window: time.Hour, MinWindowRows: 100, Bins: 40, MaxCategories: 100, MaxValues: 1 << 19, MaxCells: 1 << 25}
+	return Options{Window: time.Hour, MinWindowRows: 100, Bins: 40, MaxCategories: 100, MaxValues: 1 << 19, MaxCells: 1 << 25, Statistics: budget.DefaultParameters()}
 }
 
 // Validate reports what is wrong with the options.
@@ -98,6 +102,7 @@ type Report struct {
 	To        time.Time      `json:"to,omitzero"`
 	Windows   int            `json:"windows"` // with rows in them
 	Columns   []ColumnReport `json:"columns"`
+	Learnt    *Learnt        `json:"learnt,omitempty"` // nil where rows have no time
 	Warnings  []string       `json:"warnings,omitempty"`
 }
 
@@ -122,7 +127,8 @@ const (
 	maxMalformedShare = 0.1
 )
 
-// Profile reads the source twice and returns the baseline of its rows, a
+// Profile reads the source twice, and once or twice more where its rows have
+// times, and returns the baseline of its rows, a
 // first monitor that uses it, and a report. A row that cannot be read is
 // counted and left out; more than a tenth of them is an error, and so is a
 // source without rows or without a usable feature.
@@ -145,14 +151,15 @@ func Profile(ctx context.Context, src Source, o Options) (*Result, error) {
 		return nil, fmt.Errorf("profiling %s: %w", src.Name(), err)
 	}
 	b := c.baseline()
-	if err := b.Seal(); err != nil {
+	learnt, err := c.fit(ctx, b)
+	if err != nil {
 		return nil, fmt.Errorf("profiling %s: %w", src.Name(), err)
 	}
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("profiling %s: %w", src.Name(), err)
 	}
 	r := s.report()
-	r.Windows = len(c.windows)
+	r.Windows, r.Learnt = len(c.windows), learnt
 	return &Result{Baseline: b, YAML: monitorYAML(s, b, r), Report: *r}, nil
 }
 
