@@ -31,7 +31,9 @@ type Assembler struct {
 	late     uint64
 	rejected map[string]uint64
 
-	seen, before *idSet // ids of this chunk and of the one before
+	seen, before *idSet  // ids of this chunk and of the one before
+	arrived      []newID // ids that were not looked up yet, in the order of the log
+	looked       uint64  // what a look at memory ahead of its use has found: nothing of interest
 
 	ids []schemas.IDRow // since the last Clear
 
@@ -214,6 +216,7 @@ func (a *Assembler) Next(models *Models, offset int64) {
 	for k, m := range a.marks {
 		s.Marks = append(s.Marks, schemas.Mark{Model: k.model, Part: k.part, Max: m.max, Silent: a.silent(m)})
 	}
+	a.lookUp()
 	a.seen, a.before = a.before, a.seen
 	a.seen.reset()
 	a.begin(models, s)
@@ -256,7 +259,13 @@ func idKey(id, model uint64, p schemas.Part) uint64 {
 func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 	row := b.N - 1
 	st := a.of(b.Layout.Model)
-	dup := a.remember(st, b, row)
+	st.duplicate[row] = 0
+	fault := a.admit(st, b, row)
+	a.remember(st, b, row, fault == "")
+	return fault
+}
+
+func (a *Assembler) admit(st *state, b *schemas.Block, row int) schemas.Fault {
 	t := b.Time[row]
 	c := st.model.at(t)
 	start := c.start(t)
@@ -286,7 +295,7 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 			m.silent, m.since = 0, a.steady
 		}
 	}
-	st.window[row], st.spec[row], st.lateRow[row], st.duplicate[row] = start, c, late, dup
+	st.window[row], st.spec[row], st.lateRow[row] = start, c, late
 	a.rows++
 	if late {
 		a.late++
@@ -294,25 +303,59 @@ func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 	return ""
 }
 
-// remember keeps the row's id and returns the parts under which this chunk or
-// the one before had it already. Events that will not count are remembered
-// too: whether one counts is not known any more when a chunk is read again
-// for its ids only.
-func (a *Assembler) remember(st *state, b *schemas.Block, row int) (dup schemas.Part) {
+// newID is an id that has arrived.
+type newID struct {
+	key  uint64
+	st   *state
+	row  int16 // of the model's block; -1 for an event that does not count
+	part schemas.Part
+}
+
+// maxArrived is how many ids are looked up together.
+const maxArrived = 512
+
+// remember keeps the row's id. Events that will not count are remembered too:
+// whether one counts is not known any more when a chunk is read again for its
+// ids only.
+func (a *Assembler) remember(st *state, b *schemas.Block, row int, counts bool) {
 	if b.ID[row] == 0 {
-		return 0
+		return
+	}
+	at := int16(row)
+	if !counts {
+		at = -1
 	}
 	for _, p := range schemas.Parts {
-		if b.Parts[row]&p == 0 {
-			continue
+		if b.Parts[row]&p != 0 {
+			a.arrived = append(a.arrived, newID{idKey(b.ID[row], st.hash, p), st, at, p})
 		}
-		k := idKey(b.ID[row], st.hash, p)
-		if a.seen.has(k) || a.before.has(k) {
-			dup |= p
-		}
-		a.seen.add(k)
 	}
-	return dup
+	if len(a.arrived) >= maxArrived {
+		a.lookUp()
+	}
+}
+
+// lookUp finds which of the ids that have arrived this chunk or the one before had
+// already. Each id is in another place of a memory larger than the processor's
+// caches: many together take not much longer than one, if the first look at one
+// need not wait for that at another.
+func (a *Assembler) lookUp() {
+	const together = 64
+	for left := a.arrived; len(left) > 0; {
+		ids := left[:min(len(left), together)]
+		left = left[len(ids):]
+		for i := range ids {
+			a.looked ^= a.seen.look(ids[i].key) ^ a.before.look(ids[i].key)
+		}
+		for i := range ids {
+			id := &ids[i]
+			if (a.seen.has(id.key) || a.before.has(id.key)) && id.row >= 0 {
+				id.st.duplicate[id.row] |= id.part
+			}
+			a.seen.add(id.key)
+		}
+	}
+	a.arrived = a.arrived[:0]
 }
 
 func (c *compiled) start(t int64) int64 { return floorDiv(t, c.window) * c.window }
@@ -418,6 +461,7 @@ func (a *Assembler) Add(b *schemas.Block, visit func(*Run)) {
 	if b.N == 0 {
 		return
 	}
+	a.lookUp()
 	st := a.of(b.Layout.Model)
 	for from := 0; from < b.N; {
 		c := st.spec[from]

@@ -25,6 +25,15 @@ func bit(h uint64) (word uint64, mask uint64) {
 	return at / 64, 1 << (at % 64)
 }
 
+// look touches the memory that has and add will need for h.
+func (s *idSet) look(h uint64) uint64 {
+	if len(s.filter) == 0 {
+		return 0
+	}
+	word, _ := bit(h)
+	return s.filter[word] ^ s.slots[h&uint64(len(s.slots)-1)]
+}
+
 // has says whether h is in the set.
 func (s *idSet) has(h uint64) bool {
 	if s.n == 0 {

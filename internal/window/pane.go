@@ -2,7 +2,6 @@ package window
 
 import (
 	"cmp"
-	"container/heap"
 	"math"
 	"slices"
 
@@ -18,24 +17,57 @@ const (
 	PaneSamples = 512
 )
 
-// pane is the open pane of one model. Its sample is a heap with the greatest
-// rank on top.
+// pane is the open pane of one model.
 type pane struct {
 	schemas.Pane
 	first int64 // record time of its first row
 	spec  *compiled
 	next  uint32
+	heap  []ranked // of its samples, the greatest on top
 }
 
-func (p *pane) Len() int           { return len(p.Samples) }
-func (p *pane) Less(i, j int) bool { return above(&p.Samples[i], &p.Samples[j]) }
-func (p *pane) Swap(i, j int)      { p.Samples[i], p.Samples[j] = p.Samples[j], p.Samples[i] }
-func (p *pane) Push(any)           { panic("window: a pane's heap is only fixed") }
-func (p *pane) Pop() any           { panic("window: a pane's heap is only fixed") }
+// ranked is one sample by its rank: the samples themselves are large, and stay
+// where they are.
+type ranked struct {
+	rank   uint64
+	offset int64
+	at     int // in Samples
+}
 
 // above orders by rank, rows of one id by offset.
-func above(a, b *schemas.PaneSample) bool {
-	return a.Rank > b.Rank || a.Rank == b.Rank && a.Offset > b.Offset
+func (r *ranked) above(o *ranked) bool {
+	return r.rank > o.rank || r.rank == o.rank && r.offset > o.offset
+}
+
+// push adds a sample to the heap.
+func (p *pane) push(r ranked) {
+	p.heap = append(p.heap, r)
+	at := len(p.heap) - 1
+	for at > 0 && r.above(&p.heap[(at-1)/2]) {
+		p.heap[at] = p.heap[(at-1)/2]
+		at = (at - 1) / 2
+	}
+	p.heap[at] = r
+}
+
+// replace puts a sample in the place of the greatest.
+func (p *pane) replace(r ranked) {
+	h, at := p.heap, 0
+	for {
+		child := 2*at + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].above(&h[child]) {
+			child++
+		}
+		if !h[child].above(&r) {
+			break
+		}
+		h[at] = h[child]
+		at = child
+	}
+	h[at] = r
 }
 
 // sample takes one admitted row with features into the model's pane.
@@ -54,7 +86,7 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 			From: b.Offset[row], Start: b.Time[row], End: b.Time[row],
 		}
 		p.spec, p.first = c, b.Timestamp[row]
-		p.Samples = a.spare.set()
+		p.Samples, p.heap = a.spare.set(), p.heap[:0]
 	}
 	p.To = b.Offset[row]
 	p.Start, p.End = min(p.Start, b.Time[row]), max(p.End, b.Time[row])
@@ -63,14 +95,15 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 	if b.ID[row] == 0 {
 		rank = Rank(a.salt, b.Offset[row])
 	}
-	switch n := len(p.Samples); {
-	case n < PaneSamples:
+	r := ranked{rank: rank, offset: b.Offset[row], at: len(p.Samples)}
+	if r.at < PaneSamples {
 		p.Samples = append(p.Samples, a.spare.row(len(c.columns)))
-		a.fill(&p.Samples[n], st, b, row, rank)
-		heap.Fix(p, n)
-	case above(&p.Samples[0], &schemas.PaneSample{Rank: rank, Offset: b.Offset[row]}):
-		a.fill(&p.Samples[0], st, b, row, rank)
-		heap.Fix(p, 0)
+		a.fill(&p.Samples[r.at], st, b, row, rank)
+		p.push(r)
+	} else if p.heap[0].above(&r) {
+		r.at = p.heap[0].at
+		a.fill(&p.Samples[r.at], st, b, row, rank)
+		p.replace(r)
 	}
 	if p.Rows >= paneRows && b.Timestamp[row]-p.first >= paneSpan {
 		st.closePane()
