@@ -464,17 +464,33 @@ func (o *omnibus) takeOut(bins []uint64, n float64, score, square []float64) {
 	normalise(o.h2)
 }
 
+// leak returns the w² that normal values of that location and scale show
+// beyond the first two Hermite polynomials, by the next two,
+//
+//	(δ³+3δv)²/6 + (δ⁴+6δ²v+3v²)²/24,   v = σ²-1
+//
+// so that a large shift, or a wild level, is not called a change of shape too.
+func leak(r *readings) float64 {
+	if r.has&(1<<rankLocation|1<<rankSpread) == 0 {
+		return 0
+	}
+	d, v := r.of[rankLocation].y, 2*r.of[rankSpread].y
+	third := d * (d*d + 3*v)
+	fourth := d*d*(d*d+6*v) + 3*v*v
+	return third*third/6 + fourth*fourth/24
+}
+
 // measure returns Cohen's w over the groups, beyond location and scale, less
-// what chance makes of it,
+// what chance makes of it and what they leak,
 //
 //	U = (n·Σ_j(Σ_g q_g h_j(g))² - Σ_g q_g K(g,g)) / (n-1)
-//	y = √max(0, U+d/n) - √(d/n),   r = (U⁺ + d/(2n)) / (n·(U⁺ + d/n))
+//	y = √max(0, U+d/n) - √(d/n+leak),   r = (U⁺ + d/(2n)) / (n·(U⁺ + d/n)) + leak
 //
 // h_j an orthonormal basis of the d dimensions that are left, K its kernel, U
 // the unbiased estimate of w², r by the delta method. On the scale of w a
 // level's noise stays as large as it is wherever the season has taken w; on
 // that of w² it would be multiplied by w. Fewer than two values give nothing.
-func (o *omnibus) measure(bins []uint64, n float64) (measured, bool) {
+func (o *omnibus) measure(bins []uint64, n, leak float64) (measured, bool) {
 	if o == nil || n < 2 || len(bins) != len(o.group) {
 		return measured{}, false
 	}
@@ -501,7 +517,7 @@ func (o *omnibus) measure(bins []uint64, n float64) (measured, bool) {
 	u := (n*(all-d1*d1-d2*d2) - own) / (n - 1)
 	chance := o.dims / n
 	above := math.Max(0, u)
-	return measured{math.Sqrt(math.Max(0, u+chance)) - math.Sqrt(chance), (above + chance/2) / (n * (above + chance)), uint64(n)}, true
+	return measured{math.Sqrt(math.Max(0, u+chance)) - math.Sqrt(chance+leak), (above+chance/2)/(n*(above+chance)) + leak, uint64(n)}, true
 }
 
 // distinct returns the logarithm of the distinct values over those expected
@@ -546,7 +562,7 @@ func (s *yardstick) measure(c *counts, by *standard) readings {
 			s.moments(c, n, &r)
 		case rankSpread, rankDistinct:
 		case rankShape:
-			m, ok := by.shape.measure(c.bins, n)
+			m, ok := by.shape.measure(c.bins, n, leak(&r))
 			r.put(rank, m, ok)
 		default:
 			if k, of, ok := s.of(rank, c); ok {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"gonum.org/v1/gonum/mathext"
+
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -100,6 +102,41 @@ func TestGoldenLikelihoods(t *testing.T) {
 	for _, p := range g.Poisson {
 		if got := poissonLimit(p.Mean); got != int(p.Limit) {
 			t.Errorf("Poisson limit of %v: got %d, want %v", p.Mean, got, p.Limit)
+		}
+	}
+}
+
+// A shift of location, however large, is no change of shape.
+func TestShiftDoesNotLeakIntoShape(t *testing.T) {
+	const bins, n = 40, 100_000
+	ref := make([]uint64, bins)
+	edges := make([]float64, bins-1)
+	for i := range ref {
+		ref[i] = n / bins
+		if i > 0 {
+			edges[i-1] = mathext.NormalQuantile(float64(i) / bins)
+		}
+	}
+	y := newYardstick(&schemas.BaselineColumn{
+		Name: "x", Role: schemas.RoleFeature, Type: schemas.TypeNumber, Edges: edges, Streams: []schemas.BaselineStream{{Rows: n, Present: n, Bins: ref}},
+	})
+	for _, shift := range []float64{.2, .5, 1} {
+		win := make([]uint64, bins)
+		before := 0.0
+		for i := range win {
+			c := 1.0
+			if i < bins-1 {
+				c = .5 * math.Erfc(-(edges[i]-shift)/math.Sqrt2)
+			}
+			win[i] = uint64(math.Round(n * (c - before)))
+			before = c
+		}
+		r := y.measure(&counts{rows: n, present: n, bins: win}, y.whole)
+		if at := r.of[rankLocation].y; math.Abs(at-shift) > .05*shift {
+			t.Errorf("location of a shift of %v is %v", shift, at)
+		}
+		if s := r.of[rankShape]; math.Abs(s.y) > 2*math.Sqrt(s.r) {
+			t.Errorf("a shift of %v has shape %v, variance %v", shift, s.y, s.r)
 		}
 	}
 }

@@ -41,11 +41,15 @@ H = Q[:, 3:len(P)] / np.sqrt(P)[:, None]  # orthonormal under P, without 1, loca
 s = H.T @ q
 u = (n * (s**2).sum() - ((q[:, None] * H**2).sum())) / (n - 1)
 d = H.shape[1]
+# What a normal law with that location and scale shows beyond them.
+v = 2 * (q * e).sum()
+leak = (y**3 + 3 * y * v) ** 2 / 6 + (y**4 + 6 * y * y * v + 3 * v * v) ** 2 / 24
 out["number"] = {
     "ref": ref.tolist(), "win": win.tolist(),
     "location": [y, var((q * a * a).sum() - y * y, (p * a * a).sum())],
     "scale": [(q * e).sum(), var((q * e * e).sum() - (q * e).sum() ** 2, (p * c * c).sum() / 4)],
-    "shape": [np.sqrt(max(0, u + d / n)) - np.sqrt(d / n), (max(0, u) + d / n / 2) / (n * (max(0, u) + d / n))],
+    "shape": [np.sqrt(max(0, u + d / n)) - np.sqrt(d / n + leak),
+              (max(0, u) + d / n / 2) / (n * (max(0, u) + d / n)) + leak],
 }
 
 # Rates: the statistic less its exact bias at the reference's rate.
