@@ -72,9 +72,9 @@ that was decided changes.`,
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		if status {
-			s, _, err := p.installation(settings)
+			s, _, err := settings()
 			if err != nil {
-				return err
+				return fmt.Errorf("reading the settings:\n%w", err)
 			}
 			return p.rewinds(ctx, *s, asJSON)
 		}
@@ -83,16 +83,16 @@ that was decided changes.`,
 			return err
 		}
 		cfg.Reason = reason
-		s, monitors, err := p.installation(settings)
+		s, _, err := settings()
 		if err != nil {
-			return err
+			return fmt.Errorf("reading the settings:\n%w", err)
 		}
 		if model != "" {
-			if cfg.Topics, err = topicsOf(monitors, model); err != nil {
+			if cfg.Topics, err = topicsOf(s.Monitors, model); err != nil {
 				return err
 			}
 		}
-		plan, err := app.Rewind(ctx, *s, monitors, cfg, !dryRun, p.quiet())
+		plan, err := app.Rewind(ctx, *s, cfg, !dryRun, p.quiet())
 		if plan != nil && !asJSON {
 			p.planned(plan)
 		}
@@ -152,7 +152,12 @@ func rewindFlags(cmd *cobra.Command, model, topic, from string, partitions []int
 	return cfg, err
 }
 
-func topicsOf(monitors []config.Monitor, model string) ([]string, error) {
+// topicsOf lists the topics of a model, as its monitor in that folder names them.
+func topicsOf(folder, model string) ([]string, error) {
+	monitors, err := config.Monitors(folder)
+	if err != nil {
+		return nil, fmt.Errorf("reading the monitors:\n%w", err)
+	}
 	var names []string
 	for i := range monitors {
 		if monitors[i].Model == model {

@@ -197,15 +197,11 @@ func TestVerifyNamesWhatRetentionTook(t *testing.T) {
 // rewind asks for a rewind and waits until it is done.
 func (s *site) rewind(t *testing.T, cfg app.RewindConfig) *app.Rewinding {
 	t.Helper()
-	monitors, err := config.Monitors(s.settings.Monitors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := app.Rewind(t.Context(), s.settings, monitors, cfg, false, zerolog.Nop())
+	plan, err := app.Rewind(t.Context(), s.settings, cfg, false, zerolog.Nop())
 	if err != nil || plan.Rewind != 0 {
 		t.Fatalf("planning: %+v, %v", plan, err)
 	}
-	done, err := app.Rewind(t.Context(), s.settings, monitors, cfg, true, zerolog.Nop())
+	done, err := app.Rewind(t.Context(), s.settings, cfg, true, zerolog.Nop())
 	if err != nil || done.Rewind == 0 || !slices.Equal(fromOf(plan), fromOf(done)) {
 		t.Fatalf("planned %+v, asked for %+v, %v", plan, done, err)
 	}

@@ -120,8 +120,8 @@ var errNothing = errors.New("there is nothing to read again")
 
 // Rewind asks the replicas of a service to read partitions again, or only tells
 // what that would be. It begins at the chunk that holds the place asked for.
-func Rewind(ctx context.Context, s config.Settings, monitors []config.Monitor, cfg RewindConfig, act bool, log zerolog.Logger) (*Rewinding, error) {
-	o, err := openOffline(ctx, s, monitors, log)
+func Rewind(ctx context.Context, s config.Settings, cfg RewindConfig, act bool, log zerolog.Logger) (*Rewinding, error) {
+	o, err := openOffline(ctx, s, nil, log)
 	if err != nil {
 		return nil, err
 	}
