@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/modelwatch/modelwatch/internal/faultpoint"
@@ -27,6 +28,7 @@ type Config struct {
 	Faults []string // names of scenes; all where empty
 	Short  bool     // the form that is part of the tests: less of each
 	Race   bool     // the program is built with the race detector
+	Built  string   // a program with fault points that is built already, "" to build one
 	Out    io.Writer
 }
 
@@ -78,8 +80,10 @@ type Campaign struct {
 	program string
 
 	kafka      *testkit.KafkaServer
+	logs       string // where the broker keeps its logs
 	clickHouse *testkit.ClickHouseServer
 	proxy      *testkit.FaultProxy // before ClickHouse
+	small      string              // the file system that ClickHouse has for itself, "" for none
 
 	mu     sync.Mutex
 	report Report
@@ -96,6 +100,7 @@ type scene struct {
 type stage struct {
 	*world
 	name    string
+	round   int
 	random  *rand.Rand
 	kills   int
 	hurts   []*Hurt
@@ -131,14 +136,18 @@ func (c *Campaign) Run(ctx context.Context) (Report, error) {
 		c.ground = g
 		c.build(g)
 		g.Log("starting Kafka and ClickHouse")
+		c.logs = filepath.Join(g.TempDir(), "log")
 		c.kafka = testkit.NewKafka(g, testkit.KafkaOptions{Proxied: true, Properties: map[string]string{
 			"group.min.session.timeout.ms": "1000", "log.retention.check.interval.ms": "1000", "log.cleaner.backoff.ms": "200",
+			"log.dirs": c.logs,
 		}})
+		c.disk(g)
 		c.clickHouse = testkit.NewClickHouse(g)
+		g.tmp = ""
 		c.proxy = testkit.Proxy(g, c.clickHouse.Addr)
 		for _, s := range scenes() {
-			if c.chosen(s.name, s.short) && g.ctx.Err() == nil {
-				c.play(g, s)
+			for round := 0; c.chosen(s.name, s.short) && g.ctx.Err() == nil && c.more(s, round); round++ {
+				c.play(g, s, round)
 			}
 		}
 		for _, b := range broken() {
@@ -165,8 +174,36 @@ func (c *Campaign) say(line string) {
 	fmt.Fprintln(c.cfg.Out, line)
 }
 
+// eachRound is how many kills one installation sees.
+const eachRound = 67
+
+// more says whether a scene is to be played once more: that of kills until
+// there were as many as are asked for.
+func (c *Campaign) more(s scene, round int) bool {
+	return round == 0 || s.name == "kills" && !c.cfg.Short && round*eachRound < c.cfg.Kills
+}
+
+// disk gives ClickHouse a file system of its own where the scene needs it that
+// fills it up.
+func (c *Campaign) disk(g *ground) {
+	if !c.chosen("disk", false) {
+		return
+	}
+	dir := g.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=3g"); err != nil {
+		g.Logf("making a small file system: %v: the scene disk will say that it was not played", err)
+		return
+	}
+	g.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	g.tmp, c.small = dir, dir
+}
+
 // build builds the program with its fault points.
 func (c *Campaign) build(g *ground) {
+	if c.cfg.Built != "" {
+		c.program = c.cfg.Built
+		return
+	}
 	c.program = filepath.Join(g.TempDir(), "modelwatch")
 	args := []string{"build", "-tags", "faultpoint"}
 	if c.cfg.Race {
@@ -180,9 +217,9 @@ func (c *Campaign) build(g *ground) {
 }
 
 // play plays a scene and takes what came of it into the report.
-func (c *Campaign) play(g *ground, s scene) {
+func (c *Campaign) play(g *ground, s scene, round int) {
 	began := time.Now()
-	st, problems := c.stage(g, s, "")
+	st, problems := c.stage(g, s, round, "")
 	c.report.Problems = append(c.report.Problems, problems...)
 	for _, h := range st.hurts {
 		h.Scene, h.Rows, h.Differences, h.PeakMemory = s.name, st.verdict.rows, len(st.verdict.differences), st.memory()
@@ -215,14 +252,14 @@ func merge(all []Hurt, h Hurt) []Hurt {
 }
 
 // stage plays a scene on ground of its own.
-func (c *Campaign) stage(g *ground, s scene, broken faultpoint.Guard) (*stage, []string) {
+func (c *Campaign) stage(g *ground, s scene, round int, broken faultpoint.Guard) (*stage, []string) {
 	name := s.name
 	if broken != "" {
 		name = "guard:" + string(broken)
 	}
 	var seed [32]byte
-	copy(seed[:], fmt.Sprintf("%d %s", c.cfg.Seed, s.name))
-	st := &stage{name: name, random: rand.New(rand.NewChaCha8(seed))}
+	copy(seed[:], fmt.Sprintf("%d %d %s", c.cfg.Seed, round, s.name))
+	st := &stage{name: name, round: round, random: rand.New(rand.NewChaCha8(seed))}
 	problems := stand(g.ctx, name, c.say, func(g *ground) {
 		st.world = &world{ground: g, c: c, broken: broken}
 		s.play(st)
@@ -279,7 +316,7 @@ func (s *stage) happened(name, evidence string, recovery time.Duration) {
 func (s *stage) recover() time.Duration {
 	began := time.Now()
 	ends := s.ends()
-	s.await(2*time.Minute, func() string { return s.behind(s.database, ends) })
+	s.await(10*time.Minute, func() string { return s.behind(s.database, ends) })
 	return time.Since(began)
 }
 

@@ -17,6 +17,7 @@ type ground struct {
 
 	name string
 	say  func(string)
+	tmp  string // where folders are made, "" for the system's place
 	ctx  context.Context
 	end  context.CancelFunc
 
@@ -81,7 +82,7 @@ func (g *ground) Cleanup(f func()) {
 
 // TempDir implements testing.TB.
 func (g *ground) TempDir() string {
-	dir, err := os.MkdirTemp("", "modelwatch-faults-")
+	dir, err := os.MkdirTemp(g.tmp, "modelwatch-faults-")
 	if err != nil {
 		g.Fatal(err)
 	}

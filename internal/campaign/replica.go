@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ type replica struct {
 // launch starts a replica with more in its environment.
 func (w *world) launch(dir string, env ...string) *replica {
 	r := &replica{g: w.ground, ended: make(chan struct{})}
-	r.cmd = exec.Command(w.c.program, "run", "--config", filepath.Join(dir, "modelwatch.yaml"))
+	r.cmd = exec.Command(cmp.Or(w.program, w.c.program), "run", "--config", filepath.Join(dir, "modelwatch.yaml"))
 	r.cmd.Dir = dir
 	r.cmd.Env = append(os.Environ(), "MODELWATCH_HASTE=4", "GORACE=halt_on_error=0")
 	if w.broken != "" {

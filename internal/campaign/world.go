@@ -1,10 +1,12 @@
 package campaign
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +24,15 @@ var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 // must be over before it calls a window empty.
 const length = 10 * time.Minute
 
+// lateness in windows. Events come a thousand times faster than their own
+// time, and for ten seconds a partition is believed to be idle although it may
+// have got new ones: what is an instant in a service is hours here, in which a
+// window must not close, or its first verdict would depend on who was hurt.
+const lateness = 12
+
+// horizon in windows, beyond which an event is too late.
+const horizon = 22
+
 // partitions of every topic.
 const partitions = 6
 
@@ -35,12 +46,16 @@ type world struct {
 	broken   faultpoint.Guard // "" for none
 	database string
 	nats     *testkit.NATSServer
+	program  string // instead of the campaign's, "" for that
 	dir      string
 	traffic  *testkit.Traffic
 	topics   []string
+	group    string
+	mirror   map[string]string // by topic: another with the same records, which nobody hurts; nil for none
 	yaml     map[string]string // by model
 	watched  []testkit.Watched
 	produced float64 // windows
+	blocks   [][]testkit.Record
 
 	mu       sync.Mutex
 	replicas []*replica
@@ -53,7 +68,7 @@ type plan struct {
 	topics   map[string]string // settings of the topics
 	every    time.Duration     // between two requests of a model; 0: two seconds
 	noise    testkit.Noise
-	isolated bool // a program that reaches ClickHouse itself, not through the proxy
+	mirrored bool // there is a mirror of every topic
 }
 
 // noise is what is odd in traffic that nothing else is asked of.
@@ -73,6 +88,12 @@ func (c *Campaign) newWorld(g *ground, broken faultpoint.Guard, p plan) *world {
 	for _, name := range []string{"features", "predictions", "labels"} {
 		w.topics = append(w.topics, c.kafka.CreateTopic(g, testkit.Name(g, name), partitions, p.topics))
 	}
+	if p.mirrored {
+		w.mirror = map[string]string{}
+		for _, t := range w.topics {
+			w.mirror[t] = c.kafka.CreateTopic(g, t+"_mirror", partitions, nil)
+		}
+	}
 	for _, name := range p.models {
 		w.traffic.Models = append(w.traffic.Models, testkit.TrafficModel{
 			Name: name, Version: "7", Features: w.topics[0], Predictions: w.topics[1], Labels: w.topics[2], LabelDelay: 5 * time.Minute,
@@ -82,17 +103,18 @@ task: binary
 positive: "yes"
 topics: [%s]
 window: %dm
-lateness: 1m
-late_horizon: 4h
+lateness: %dm
+late_horizon: %dm
 slices: [country]
 baseline: %s.json
 retrain:
   when: {drift: true}
   cooldown: 48h
-`, name, strings.Join(w.topics, ", "), int(length.Minutes()), name)
+`, name, strings.Join(w.topics, ", "), int(length.Minutes()), int(lateness*length.Minutes()), int(horizon*length.Minutes()), name)
 	}
 	address := c.proxy.Addr()
-	w.settings(w.dir, address, w.database, w.nats.URL, testkit.Name(g, "watch"))
+	w.group = testkit.Name(g, "watch")
+	w.settings(w.dir, address, w.database, w.nats.URL, w.group)
 	for _, name := range p.models {
 		w.monitor(w.dir, name, w.yaml[name], w.traffic.Baseline(g, name, 6_000, length))
 	}
@@ -148,7 +170,55 @@ func (w *world) monitor(dir, model, yaml string, baseline *schemas.Baseline) {
 func (w *world) produce(n float64) {
 	from := w.produced
 	w.produced = n
-	w.send(w.traffic.Records(at(from), at(n)))
+	records := w.events(from, n)
+	// Some come when their window is judged, and some beyond the horizon. They are
+	// few, so that no verdict hangs on them: whoever reads the log from its
+	// beginning in a moment has them before the first verdict.
+	for _, late := range []struct{ windows, every int }{{lateness + 3, 499}, {horizon + 3, 733}} {
+		if from < float64(late.windows) {
+			continue
+		}
+		for i, r := range w.events(from-float64(late.windows), n-float64(late.windows)) {
+			if i%late.every == 0 {
+				r.Time = at(n).Add(-time.Millisecond)
+				r.Value = bytes.Replace(r.Value, []byte(`"id":"`), []byte(`"id":"late-`), 1)
+				records = append(records, r)
+			}
+		}
+	}
+	w.send(records)
+	w.reflect(records)
+}
+
+// reflect sends records to the mirror.
+func (w *world) reflect(records []testkit.Record) {
+	if w.mirror == nil {
+		return
+	}
+	again := slices.Clone(records)
+	for i := range again {
+		again[i].Topic = w.mirror[again[i].Topic]
+	}
+	w.send(again)
+}
+
+// block is how many windows of events are made at a time.
+const block = 48
+
+// events returns the records from one window to another.
+func (w *world) events(from, to float64) []testkit.Record {
+	for next := float64(len(w.blocks)); next*block < to; next++ {
+		w.blocks = append(w.blocks, w.traffic.Records(at(next*block), at((next+1)*block)))
+	}
+	var out []testkit.Record
+	for _, records := range w.blocks[int(from/block):] {
+		for _, r := range records {
+			if !r.Time.Before(at(from)) && r.Time.Before(at(to)) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // send sends records. A broker that has just started gives no producer ids

@@ -5,7 +5,8 @@
 //
 // The environment selects: SEED, KILLS, FAULTS (names of scenes, separated by
 // commas; all where it is empty), RACE=1 for the race detector, SHORT=1 for the
-// form that is part of the tests.
+// form that is part of the tests, BUILT for a program with fault points that is
+// built already.
 package main
 
 import (
@@ -54,6 +55,7 @@ func run() (sound bool, err error) {
 	if text := os.Getenv("FAULTS"); text != "" {
 		cfg.Faults = strings.Split(text, ",")
 	}
+	cfg.Built = os.Getenv("BUILT")
 	cfg.Race, cfg.Short = os.Getenv("RACE") != "", os.Getenv("SHORT") != ""
 	report, err := campaign.New(cfg).Run(ctx)
 	if err != nil {
