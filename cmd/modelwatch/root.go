@@ -83,7 +83,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage.`,
 	root.Args = unknownCommand
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(p.help())
-	root.AddCommand(p.demo(), p.run(), p.check(), p.alerts(), p.explain(), p.profile(), p.backtest(), p.rewind(), p.backfill(), p.bench(), p.version())
+	root.AddCommand(p.demo(), p.run(), p.check(), p.alerts(), p.explain(), p.profile(), p.backtest(), p.doctor(), p.rewind(), p.backfill(), p.bench(), p.version())
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil && completion != root {
 		completion.Args = unknownCommand

@@ -174,8 +174,8 @@ var rooms = []room{
 		// The application, and the package a command drives; never logic.
 		path: "cmd/modelwatch",
 		may: []string{
-			"schemas/...", "detectors/drift/...", "internal/app/...", "internal/backtest/...", "internal/bench/...", "internal/config/...", "internal/demo/...",
-			"internal/embedded/...", "internal/preflight/...", "internal/profile/...", "internal/replay/...", "internal/telemetry/...",
+			"schemas/...", "detectors/budget/...", "detectors/drift/...", "internal/app/...", "internal/backtest/...", "internal/bench/...", "internal/config/...", "internal/demo/...",
+			"internal/embedded/...", "internal/evaluate/...", "internal/preflight/...", "internal/profile/...", "internal/replay/...", "internal/telemetry/...",
 		},
 		libraries: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 	},
