@@ -38,6 +38,10 @@ func (t *blocks) Block(model []byte) *schemas.Block {
 	if t.last != nil && t.last.Layout.Model == string(model) {
 		return t.last
 	}
+	if b := t.recent(model); b != nil {
+		t.last = b
+		return b
+	}
 	b := t.by[string(model)]
 	if b == nil {
 		m := t.models.Model(model)
@@ -50,4 +54,19 @@ func (t *blocks) Block(model []byte) *schemas.Block {
 	}
 	t.last = b
 	return b
+}
+
+// recent looks for the block of a model among the first ones: where models come
+// in turns they are mostly few.
+func (t *blocks) recent(model []byte) *schemas.Block {
+	end := len(model) - 1
+	if end < 0 {
+		return nil
+	}
+	for _, b := range t.all[:min(len(t.all), maxBlocks)] {
+		if n := b.Layout.Model; len(n) == len(model) && n[end] == model[end] && n == string(model) {
+			return b
+		}
+	}
+	return nil
 }

@@ -45,6 +45,7 @@ type Assembler struct {
 	classified []summary.Classified
 	buckets    [][]int32 // rows by slice
 	touched    []uint16
+	picked     []pick
 }
 
 type markKey struct {
@@ -258,7 +259,7 @@ func idKey(id, model uint64, p schemas.Part) uint64 {
 // (future_events, late_data), and the caller takes the row back.
 func (a *Assembler) Admit(b *schemas.Block) schemas.Fault {
 	row := b.N - 1
-	st := a.of(b.Layout.Model)
+	st := a.ofBlock(b)
 	st.duplicate[row] = 0
 	fault := a.admit(st, b, row)
 	a.remember(st, b, row, fault == "")
@@ -359,6 +360,21 @@ func (a *Assembler) lookUp() {
 }
 
 func (c *compiled) start(t int64) int64 { return floorDiv(t, c.window) * c.window }
+
+// ofBlock returns the state of a block's model. Where models come in turns there
+// are mostly few, and their layouts are found faster than their names.
+func (a *Assembler) ofBlock(b *schemas.Block) *state {
+	if a.last != nil && a.last.model.Layout == b.Layout {
+		return a.last
+	}
+	for _, st := range a.order[:min(len(a.order), 16)] {
+		if st.model.Layout == b.Layout {
+			a.last = st
+			return st
+		}
+	}
+	return a.of(b.Layout.Model)
+}
 
 func (a *Assembler) of(model string) *state {
 	if a.last != nil && a.last.name == model {
@@ -462,7 +478,7 @@ func (a *Assembler) Add(b *schemas.Block, visit func(*Run)) {
 		return
 	}
 	a.lookUp()
-	st := a.of(b.Layout.Model)
+	st := a.ofBlock(b)
 	for from := 0; from < b.N; {
 		c := st.spec[from]
 		to := from + 1
@@ -476,6 +492,7 @@ func (a *Assembler) Add(b *schemas.Block, visit func(*Run)) {
 		a.keepIDs(st, b, row)
 		a.sample(st, b, row)
 	}
+	a.fill(st, b)
 }
 
 func (a *Assembler) addRun(st *state, b *schemas.Block, c *compiled, from, to int, visit func(*Run)) {

@@ -78,6 +78,7 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 	p := &st.pane
 	c := st.spec[row]
 	if p.Rows > 0 && p.spec != c {
+		a.fill(st, b)
 		st.closePane()
 	}
 	if p.Rows == 0 {
@@ -96,37 +97,62 @@ func (a *Assembler) sample(st *state, b *schemas.Block, row int) {
 		rank = Rank(a.salt, b.Offset[row])
 	}
 	r := ranked{rank: rank, offset: b.Offset[row], at: len(p.Samples)}
-	if r.at < PaneSamples {
+	switch {
+	case r.at < PaneSamples:
 		p.Samples = append(p.Samples, a.spare.row(len(c.columns)))
-		a.fill(&p.Samples[r.at], st, b, row, rank)
 		p.push(r)
-	} else if p.heap[0].above(&r) {
+	case p.heap[0].above(&r):
 		r.at = p.heap[0].at
-		a.fill(&p.Samples[r.at], st, b, row, rank)
 		p.replace(r)
+	default:
+		r.at = -1
+	}
+	if r.at >= 0 {
+		s := &p.Samples[r.at]
+		s.Rank, s.Offset, s.Time, s.Version = rank, r.offset, b.Time[row], st.names[st.version[row]]
+		a.picked = append(a.picked, pick{int32(r.at), int32(row)})
 	}
 	if p.Rows >= paneRows && b.Timestamp[row]-p.first >= paneSpan {
+		a.fill(st, b)
 		st.closePane()
 	}
 }
 
-// fill writes the row into s, one value for each column of the spec. The memory
-// that s has is used again.
-func (a *Assembler) fill(s *schemas.PaneSample, st *state, b *schemas.Block, row int, rank uint64) {
-	c := st.spec[row]
-	s.Rank, s.Offset, s.Time, s.Version = rank, b.Offset[row], b.Time[row], st.names[st.version[row]]
-	s.Numbers, s.Categories, s.Kinds = s.Numbers[:0], s.Categories[:0], s.Kinds[:0]
-	for i := range c.columns {
-		at := c.columns[i].layout
-		kind, number, category := b.Columns[at].Kind[row], math.NaN(), ""
-		switch kind {
-		case schemas.KindNumber:
-			number = b.Columns[at].Num[row]
-		case schemas.KindText, schemas.KindBool:
-			category = a.texts.of(b, at, row)
+// pick says that a row of the block is the sample at a place.
+type pick struct{ at, row int32 }
+
+// fill writes the values of the rows that were picked into their samples, one
+// value for each column of the spec. A row that another has taken the place of
+// since is written before it.
+func (a *Assembler) fill(st *state, b *schemas.Block) {
+	p := &st.pane
+	for i := range p.columns() {
+		at := p.spec.columns[i].layout
+		in := &b.Columns[at]
+		for _, k := range a.picked {
+			s := &p.Samples[k.at]
+			kind, number, category := in.Kind[k.row], math.NaN(), ""
+			switch kind {
+			case schemas.KindNumber:
+				number = in.Num[k.row]
+			case schemas.KindText, schemas.KindBool:
+				category = a.texts.of(b, at, int(k.row))
+			}
+			s.Kinds[i], s.Numbers[i] = kind, number
+			if category != "" || s.Categories[i] != "" {
+				s.Categories[i] = category
+			}
 		}
-		s.Numbers, s.Categories, s.Kinds = append(s.Numbers, number), append(s.Categories, category), append(s.Kinds, kind)
 	}
+	a.picked = a.picked[:0]
+}
+
+// columns is how many values a sample of the open pane has.
+func (p *pane) columns() int {
+	if p.spec == nil {
+		return 0
+	}
+	return len(p.spec.columns)
 }
 
 // closePane ends the open pane, if it has a row.

@@ -43,17 +43,18 @@ func (s *spare) set() []schemas.PaneSample {
 	return out
 }
 
-// row returns a sample whose memory may be written to, with room for values.
+// row returns a sample with so many values, whatever they are.
 func (s *spare) row(values int) schemas.PaneSample {
-	n := len(s.rows)
-	if n == 0 {
-		return schemas.PaneSample{
-			Numbers: make([]float64, 0, values), Categories: make([]string, 0, values), Kinds: make([]schemas.Kind, 0, values),
+	if n := len(s.rows); n > 0 {
+		out := s.rows[n-1]
+		if s.rows = s.rows[:n-1]; cap(out.Kinds) >= values {
+			out.Numbers, out.Categories, out.Kinds = out.Numbers[:values], out.Categories[:values], out.Kinds[:values]
+			return out
 		}
 	}
-	out := s.rows[n-1]
-	s.rows = s.rows[:n-1]
-	return out
+	return schemas.PaneSample{
+		Numbers: make([]float64, values), Categories: make([]string, values), Kinds: make([]schemas.Kind, values),
+	}
 }
 
 // take takes back the samples of a pane that is stored.

@@ -71,6 +71,18 @@ func (k *wireKey) middle(m memory, i int) (wrong uint64) {
 const maxOrders = 4096
 
 func (d *Decoder) orderOf(l *schemas.Layout) *order {
+	for _, o := range d.recent {
+		if o != nil && o.layout == l {
+			return o
+		}
+	}
+	o := d.findOrder(l)
+	d.recent[d.oldest%uint8(len(d.recent))] = o
+	d.oldest++
+	return o
+}
+
+func (d *Decoder) findOrder(l *schemas.Layout) *order {
 	if o := d.orders[l]; o != nil {
 		return o
 	}

@@ -60,7 +60,9 @@ type Decoder struct {
 	minute minute
 
 	orders map[*schemas.Layout]*order
-	order  *order // of block
+	recent [8]*order // of d.orders, that were asked for last
+	oldest uint8     // of recent
+	order  *order    // of block
 
 	usual [keys + 1]wireKey // the keys that are read, outputs last, as they usually stand
 	next  [maxUsual]key     // the key that stood in each place of the event before
