@@ -297,29 +297,33 @@ func anscombe(k, n float64) float64 {
 	return 2 * math.Asin(math.Sqrt(math.Min(1, (k+.375)/(n+.75))))
 }
 
-// rateBias returns E[2·asin √((K+⅜)/(n+¾))] - 2·asin √p of K binomial (n, p),
-// summed where n·p or n·(1-p) is below 20, and 0 beyond, where it is less
-// than 0.002.
+// rateBias returns E[2·asin √((K+⅜)/(n+¾))] - 2·asin √p of K binomial (n, p):
+// by its sum for up to 64 trials, above by the Poisson law of the rarer side,
+//
+//	(E[2√(K+⅜)] - 2√λ) / √n
+//
+// and 0 where λ is 6 or more and nothing is left of it.
 func rateBias(n, p float64) float64 {
+	lambda := n * p
 	switch {
 	case p > .5:
 		return -rateBias(n, 1-p)
-	case n*p >= 20:
-		return 0
 	case p <= 0:
 		return anscombe(0, n)
+	case n > 64 && lambda >= 6:
+		return 0
+	case n > 64:
+		term, mean := math.Exp(-lambda), 0.0
+		for k := 0.0; k < 24; k++ {
+			mean += term * math.Sqrt(k+.375)
+			term *= lambda / (k + 1)
+		}
+		return 2 * (mean - math.Sqrt(lambda)) / math.Sqrt(n)
 	}
-	// Poisson's probabilities thinned to the binomial's by their ratio.
-	term := math.Exp(n * math.Log1p(-p))
-	odds := p / (1 - p)
-	mean, left := 0.0, 1.0
-	for k := 0.0; k <= n && left > 1e-9; k++ {
+	term, odds, mean := math.Exp(n*math.Log1p(-p)), p/(1-p), 0.0
+	for k := 0.0; k <= n; k++ {
 		mean += term * anscombe(k, n)
-		left -= term
 		term *= odds * (n - k) / (k + 1)
-	}
-	if left > 0 {
-		mean += left * anscombe(math.Min(n, 2*n*p+10), n)
 	}
 	return mean - 2*math.Asin(math.Sqrt(p))
 }

@@ -172,6 +172,7 @@ type fitting struct {
 	phi     float64
 	tau2    float64
 	z       []float64
+	daily2  float64 // level variance between days, beyond noise
 	weekly2 float64 // level variance between weeks, beyond noise; may be negative
 	used    int
 	meanR   float64
@@ -461,6 +462,7 @@ func (f *fitter) law(s *fitting, out []bool) {
 	s.meanR /= n
 	long := s.tau2 * (1 + s.phi) / (1 - s.phi)
 	s.levelSE = math.Sqrt(long/n + s.meanR/n)
+	s.daily2 = f.betweenDays(s, out)
 	s.weekly2 = math.NaN()
 	if f.weeks < 3 {
 		return
@@ -488,6 +490,38 @@ func (f *fitter) law(s *fitting, out []bool) {
 	if weeks >= 3 {
 		s.weekly2 = sum / weeks
 	}
+}
+
+// betweenDays returns by how much the means of days vary beyond what noise
+// and the fit of the weekdays explain, and beyond two standard errors of that:
+// a level of its own for some days is as healthy as one for weeks.
+func (f *fitter) betweenDays(s *fitting, out []bool) float64 {
+	perDay := int(dayMS / f.h.window)
+	if perDay < 4 || f.weeks < 3 {
+		return 0
+	}
+	var seen, explained, days float64
+	for from := 0; from < len(s.u); from += perDay {
+		m, k := 0.0, 0.0
+		for t := from; t < min(from+perDay, len(s.u)); t++ {
+			if s.good[t] && !out[t] {
+				m += s.u[t]
+				k++
+			}
+		}
+		if k < float64(perDay)/2 {
+			continue
+		}
+		m /= k
+		seen += m * m
+		g := 1 - s.phi
+		explained += s.tau2/k*((1+s.phi)/g-2*s.phi*(1-math.Pow(s.phi, k))/(k*g*g)) + s.meanR/k
+		days++
+	}
+	if days < 14 {
+		return 0
+	}
+	return math.Max(0, seen/days-explained/days*(1+1/float64(f.weeks-1)+2*math.Sqrt(2/days)))
 }
 
 // pool learns what streams of one kind share: tails, and the variance of
@@ -540,7 +574,7 @@ func (f *fitter) calibrate(s *fitting) {
 	if !math.IsNaN(s.weekly2) {
 		v = (prior*p.level2 + n*s.weekly2) / (prior + n)
 	}
-	s.levelSD = math.Sqrt(math.Max(0, v))
+	s.levelSD = math.Sqrt(math.Max(s.daily2, v))
 	floor := f.p.DeadZone
 	if s.Channel == Distinct {
 		floor = math.Max(floor, leastDistinct)

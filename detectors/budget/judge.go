@@ -44,7 +44,7 @@ func Judge(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parame
 			return nil, nil, m, err
 		}
 	}
-	verdicts, findings, open := m.open.Step(w, j.seen(), streak.Rule{Windows: math.MaxInt, Clear: p.Clear, Forget: p.Forget})
+	verdicts, findings, open := j.tell(m.open)
 	next := j.remember()
 	next.open = open
 	for i := range findings {
@@ -512,43 +512,58 @@ func (j *judging) onset(t whose, at int64) {
 	}
 }
 
-// seen turns the streams into observations.
-func (j *judging) seen() []streak.Observation {
+// tell gives the verdicts on all streams, and findings of those that are out
+// or were. The rest needs no memory of findings, and most windows are healthy.
+func (j *judging) tell(open streak.Memory) ([]schemas.Verdict, []detectors.Finding, streak.Memory) {
+	rule := streak.Rule{Windows: math.MaxInt, Clear: j.p.Clear, Forget: j.p.Forget}
 	if j.reason != "" {
-		var out []streak.Observation
-		for i := range j.w.Entries {
-			e := &j.w.Entries[i]
-			if e.Role.Part() == j.w.Part && judged(e.Role) {
-				var o streak.Observation
-				j.unknown(&o, &Key{e.Role, e.Feature, e.Slice, Location}, e.Version, e.Present, j.reason)
-				out = append(out, o)
-			}
-		}
-		return out
+		return open.Step(j.w, j.unjudged(), rule)
 	}
-	out := make([]streak.Observation, len(j.items))
+	verdicts := make([]schemas.Verdict, len(j.items))
+	var out []streak.Observation
+	var at []int
 	for i := range j.items {
 		it := &j.items[i]
-		j.unknown(&out[i], &it.Key, it.Version, it.N, it.why)
-		if it.why == "" {
-			j.observe(it, &out[i])
+		j.verdict(it, &verdicts[i])
+		if it.outside || it.wasOpen || it.why != "" && len(open.Entries) > 0 {
+			out = append(out, j.observe(it, verdicts[i]))
+			at = append(at, i)
 		}
+	}
+	told, findings, next := open.Step(j.w, out, rule)
+	for i, v := range told {
+		verdicts[at[i]] = v
+	}
+	return verdicts, findings, next
+}
+
+// unjudged lists the streams of a window that cannot be judged.
+func (j *judging) unjudged() []streak.Observation {
+	var out []streak.Observation
+	for i := range j.w.Entries {
+		e := &j.w.Entries[i]
+		if e.Role.Part() != j.w.Part || !judged(e.Role) {
+			continue
+		}
+		it := item{why: j.reason, reading: reading{Observation: Observation{Key: Key{e.Role, e.Feature, e.Slice, Location}, Version: e.Version, N: e.Present}}}
+		var v schemas.Verdict
+		j.verdict(&it, &v)
+		out = append(out, j.observe(&it, v))
 	}
 	return out
 }
 
-func (j *judging) unknown(o *streak.Observation, k *Key, version string, n uint64, why string) {
-	o.Stream = schemas.Stream{Version: version, Role: k.Role, Feature: k.Feature, Slice: k.Slice}
-	o.Start, o.Channel, o.State, o.P, o.N, o.Revision, o.Reason = j.w.Start, k.Channel, schemas.StateUnknown, 1, n, j.w.Revision, why
-	o.Fault, o.Severity = faultOf(*k), schemas.SeverityWarning
-}
-
-// observe tells what a judged stream has shown.
-func (j *judging) observe(it *item, o *streak.Observation) {
-	v := &o.Verdict
+// verdict tells what a stream has shown.
+func (j *judging) verdict(it *item, v *schemas.Verdict) {
+	v.Stream = schemas.Stream{Version: it.Version, Role: it.Role, Feature: it.Feature, Slice: it.Slice}
+	v.Start, v.Channel, v.N, v.Revision = j.w.Start, it.Channel, it.N, j.w.Revision
+	if it.why != "" {
+		v.State, v.P, v.Reason = schemas.StateUnknown, 1, it.why
+		return
+	}
 	v.State = schemas.StateOK
 	reach := it.dead + 3*it.out.sd
-	v.Effect, v.Expected, v.Low, v.High = it.people(it.Y), it.people(it.mean), it.people(it.mean-reach), it.people(it.mean+reach)
+	v.Expected, v.Low, v.High = it.people(it.mean), it.people(it.mean-reach), it.people(it.mean+reach)
 	v.P = tTail(it.out.z, it.law.nu)
 	if now, ref, ok := it.ratio(); ok {
 		// The share itself; what is healthy of a slice is so against the rest.
@@ -556,39 +571,49 @@ func (j *judging) observe(it *item, o *streak.Observation) {
 		if it.Slice != "" {
 			v.Expected, v.Low, v.High = ref, 0, people(2*math.Asin(math.Sqrt(ref))+reach)
 		}
-		if it.law.upOnly {
-			v.Low = 0
-		}
+	} else {
+		v.Effect = it.people(it.Y)
 	}
+	if it.law.upOnly {
+		v.Low = 0
+	}
+	if it.outside {
+		v.State = schemas.StateWarn
+		v.Reason = fmt.Sprintf("%s is %.3g where %.3g is expected; a shift of %.2g is healthy", it.Channel, v.Effect, v.Expected, it.dead)
+	}
+}
+
+// observe makes a verdict into what findings are made of.
+func (j *judging) observe(it *item, v schemas.Verdict) streak.Observation {
+	o := streak.Observation{Verdict: v, Fault: faultOf(it.Key), Severity: schemas.SeverityWarning}
 	if !it.outside {
-		return
+		return o
 	}
-	v.State = schemas.StateWarn
 	o.AtOnce = it.alarm
 	if it.now.flags&isPaged != 0 {
 		o.Severity = schemas.SeverityCritical
 	}
-	effect, expected := v.Effect, v.Expected
-	v.Reason = fmt.Sprintf("%s is %.3g where %.3g is expected; a shift of %.2g is healthy", it.Channel, effect, expected, it.dead)
+	effect, expected, pv := v.Effect, v.Expected, v.P
+	shift := it.out.shift
 	switch {
 	case channelGroup(it.Key) == groupRates:
 		o.Effect.Share = &effect
 	case it.Role == schemas.RoleRows:
-		x := math.Expm1(it.out.shift)
+		x := math.Expm1(shift)
 		o.Effect.Share = &x
 	default:
-		x := math.Abs(it.out.shift)
+		x := math.Abs(shift)
 		o.Effect.SD = &x
 	}
-	pv := v.P
 	o.Evidence = schemas.Evidence{
 		Column: it.Feature, Slice: it.Slice, Statistic: it.Channel, Value: effect, Expected: &expected, P: &pv, Rows: it.N,
 		Window: schemas.Interval{Start: time.UnixMilli(j.w.Start).UTC(), End: time.UnixMilli(j.w.End).UTC()},
-		Detail: fmt.Sprintf("%+.2g on its scale, dead zone %.2g, noise %.2g", it.out.shift, it.dead, it.out.sd),
+		Detail: fmt.Sprintf("%+.2g on its scale, dead zone %.2g, noise %.2g", shift, it.dead, it.out.sd),
 	}
 	if it.Role == schemas.RoleRows {
 		o.Evidence.Column = ""
 	}
+	return o
 }
 
 // people turns a statistic into what people read: shares, the number of

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/modelwatch/modelwatch/detectors"
-	"github.com/modelwatch/modelwatch/detectors/streak"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -50,17 +49,24 @@ func Revise(w *detectors.Window, ref *Reference, c Calendar, p Parameters) ([]sc
 
 // verdicts are those of the window by itself.
 func (j *judging) verdicts() []schemas.Verdict {
-	seen := j.seen()
-	out := make([]schemas.Verdict, 0, len(seen))
-	for i := range seen {
-		v := seen[i].Verdict
-		switch {
-		case seen[i].AtOnce:
-			v.State = schemas.StateError
-		case v.State == schemas.StateWarn:
-			v.State = schemas.StateUnknown
+	if j.reason != "" {
+		seen := j.unjudged()
+		out := make([]schemas.Verdict, len(seen))
+		for i := range seen {
+			out[i] = seen[i].Verdict
 		}
-		out = append(out, v)
+		return out
+	}
+	out := make([]schemas.Verdict, len(j.items))
+	for i := range j.items {
+		it := &j.items[i]
+		j.verdict(it, &out[i])
+		switch {
+		case it.alarm:
+			out[i].State = schemas.StateError
+		case it.outside:
+			out[i].State = schemas.StateUnknown
+		}
 	}
 	return out
 }
@@ -85,9 +91,9 @@ func (j *judging) revised() []detectors.Finding {
 		if !it.outside {
 			continue
 		}
-		var o streak.Observation
-		j.unknown(&o, &it.Key, it.Version, it.N, "")
-		j.observe(it, &o)
+		var v schemas.Verdict
+		j.verdict(it, &v)
+		o := j.observe(it, v)
 		if it.alarm || f.State == schemas.StateOK {
 			f.Effect, f.Reason = o.Effect, o.Reason
 		}
