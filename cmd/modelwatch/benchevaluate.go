@@ -30,7 +30,7 @@ and the step as it would be written. Figures are medians over the windows.
 Beside the times: the memory that an open window takes, and what a closed one
 takes in ClickHouse. Without --clickhouse the embedded ClickHouse is started.`,
 		Example: `  modelwatch bench evaluate
-  modelwatch bench evaluate --features 250,1000,4000 --rows 6000,24000
+  modelwatch bench evaluate --features 250,1000 --rows 6000,24000
   modelwatch bench evaluate --quick --json`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -79,7 +79,7 @@ takes in ClickHouse. Without --clickhouse the embedded ClickHouse is started.`,
 	flags.Uint64Var(&c.Seed, "seed", 1, "of the rows")
 	flags.IntVar(&c.Windows, "windows", 5, "judged of each case; the median counts")
 	flags.IntVar(&c.Partitions, "partitions", 6, "that a window is read from")
-	flags.IntSliceVar(&features, "features", []int{250, 1000, 4000}, "of the model")
+	flags.IntSliceVar(&features, "features", []int{62, 250, 1000}, "of the model")
 	flags.IntSliceVar(&rows, "rows", []int{6000, 24000}, "of a window; beyond the first, with 1000 features only")
 	flags.StringVar(&cpuprofile, "cpuprofile", "", "write a CPU profile of judging to `FILE`")
 	flags.BoolVar(&quick, "quick", false, "1000 features, three windows: less than a minute")
@@ -90,14 +90,18 @@ takes in ClickHouse. Without --clickhouse the embedded ClickHouse is started.`,
 func (p *program) printEvaluate(r *bench.EvaluateReport) {
 	fmt.Fprintf(p.out, "%s, GOMAXPROCS=%d, %s, load %s; medians of %d windows\n\n", r.Machine.Processor, r.Machine.Processors, r.Machine.Go, r.Machine.Load, r.Machine.Runs)
 	rows := [][]string{{
-		"features", "streams", "rows", "parts", "judge ms", "CPU ms", "ns/stream", "read ms", "CPU ms", "verdicts", "state B",
+		"features", "streams", "rows", "parts", "judge ms", "CPU ms", "ns/stream", "read ms", "CPU ms", "engine", "verdicts", "unknown", "state B",
 		"open B/stream", "closed B/stream", "slices", "whole", "partial B",
 	}}
 	for _, e := range r.Runs {
 		f := func(v float64) string { return fmt.Sprintf("%.1f", v) }
+		engine := "–"
+		if e.ReadEngine != nil {
+			engine = f(*e.ReadEngine)
+		}
 		rows = append(rows, []string{
 			strconv.Itoa(e.Features), strconv.Itoa(e.Streams), strconv.Itoa(e.Rows), strconv.Itoa(e.Partitions), f(e.Detect), f(e.DetectCPU), f(e.PerStream),
-			f(e.Read), f(e.ReadCPU), strconv.Itoa(e.Verdicts), strconv.Itoa(e.StateBytes), f(e.OpenBytes), f(e.ClosedBytes), f(e.SliceBytes), f(e.WholeBytes), f(e.PartBytes),
+			f(e.Read), f(e.ReadCPU), engine, strconv.Itoa(e.Verdicts), strconv.Itoa(e.Unknown), strconv.Itoa(e.StateBytes), f(e.OpenBytes), f(e.ClosedBytes), f(e.SliceBytes), f(e.WholeBytes), f(e.PartBytes),
 		})
 	}
 	table(p.out, rows...)

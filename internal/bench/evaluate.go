@@ -16,6 +16,7 @@ import (
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/consumers/decode/native"
 	"github.com/modelwatch/modelwatch/detectors"
+	"github.com/modelwatch/modelwatch/detectors/budget"
 	"github.com/modelwatch/modelwatch/internal/evaluate"
 	"github.com/modelwatch/modelwatch/internal/store"
 	"github.com/modelwatch/modelwatch/internal/summary"
@@ -48,13 +49,17 @@ type Evaluated struct {
 	Partitions int `json:"partitions"`
 	Windows    int `json:"windows"`
 
-	Detect     float64 `json:"detect_ms"`     // from the window in memory to the step that is to be written
-	DetectCPU  float64 `json:"detect_cpu_ms"` // of all threads
-	PerStream  float64 `json:"detect_ns_per_stream"`
-	Read       float64 `json:"read_ms"` // from the store
-	ReadCPU    float64 `json:"read_cpu_ms"`
-	StateBytes int     `json:"state_bytes"` // of the last step
-	Verdicts   int     `json:"verdicts"`    // of the last step
+	// From the window in memory to the step that is to be written.
+	Detect    float64 `json:"detect_ms"`
+	DetectCPU float64 `json:"detect_cpu_ms"`        // of all threads, with the garbage collector
+	PerStream float64 `json:"detect_ns_per_stream"` // of DetectCPU
+	Read      float64 `json:"read_ms"`              // from the store
+	ReadCPU   float64 `json:"read_cpu_ms"`          // of this process
+	// ReadEngine is the processor time of ClickHouse, where it is one of our own.
+	ReadEngine *float64 `json:"read_engine_cpu_ms"`
+	StateBytes int      `json:"state_bytes"` // of the last step
+	Verdicts   int      `json:"verdicts"`    // of the last step
+	Unknown    int      `json:"unknown"`     // of these
 
 	OpenBytes   float64 `json:"open_bytes_per_stream"`          // memory of an open window
 	ClosedBytes float64 `json:"closed_bytes_per_stream"`        // in ClickHouse, compressed
@@ -118,7 +123,7 @@ func (b *Bench) evaluate(ctx context.Context, cfg *EvaluateConfig, c EvaluateCas
 	}
 	defer func() { err = errors.Join(err, b.drop(db)) }()
 	b.say("  storing and reading")
-	merged, err := out.read(ctx, db, windows)
+	merged, err := out.read(ctx, db, windows, cfg.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +132,8 @@ func (b *Bench) evaluate(ctx context.Context, cfg *EvaluateConfig, c EvaluateCas
 	} else {
 		out.PartBytes = s.bytesPerRow
 	}
-	b.say("  judging")
-	baseline, err := healthyOf(&specs[0].Spec, merged[0].Entries, cfg.Windows)
+	b.say("  learning %d windows and judging", learnt)
+	baseline, err := learn(&specs[0], merged, cfg.Windows)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +258,6 @@ func openBytes(w *Workload, specs []schemas.SpecRecord, rows int) (float64, erro
 	}
 	before, _ := held()
 	const more = 2
-	streams := 0
 	for range more {
 		if err := hour(); err != nil {
 			return 0, err
@@ -265,7 +269,7 @@ func openBytes(w *Workload, specs []schemas.SpecRecord, rows int) (float64, erro
 }
 
 // read stores all partials and reads each window again.
-func (e *Evaluated) read(ctx context.Context, db *database, all []partialsOf) ([]store.MergedWindow, error) {
+func (e *Evaluated) read(ctx context.Context, db *database, all []partialsOf, servers *Servers) (out []store.MergedWindow, err error) {
 	var starts []int64
 	for _, p := range all {
 		if err := db.Write(ctx, p.partials, schemas.Rows{Chunk: p.chunk, End: p.end}); err != nil {
@@ -278,17 +282,32 @@ func (e *Evaluated) read(ctx context.Context, db *database, all []partialsOf) ([
 		}
 	}
 	slices.Sort(starts)
-	var out []store.MergedWindow
-	var took, cpu []float64
+	var took, cpu, engine []float64
 	for _, start := range append(starts[:1:1], starts...) { // the first warms up
 		p := all[0].partials[0]
+		var there, then time.Duration
+		if servers.EnginePID != 0 {
+			if there, err = cpuOf(servers.EnginePID); err != nil {
+				return nil, err
+			}
+		}
 		began, before := time.Now(), used()
 		w, err := db.ReadWindows(ctx, p.Model, p.SpecSeq, p.Part, []int64{start})
 		if err != nil {
 			return nil, err
 		}
+		if servers.EnginePID != 0 {
+			if then, err = cpuOf(servers.EnginePID); err != nil {
+				return nil, err
+			}
+			engine = append(engine, milliseconds(then-there))
+		}
 		took, cpu = append(took, milliseconds(time.Since(began))), append(cpu, milliseconds(used().since(before).cpu))
 		out = append(out, w[start])
+	}
+	if len(engine) > 0 {
+		m := median(engine[1:])
+		e.ReadEngine = &m
 	}
 	e.Read, e.ReadCPU, e.Streams = median(took[1:]), median(cpu[1:]), len(out[1].Entries)
 	return out[1:], nil
@@ -298,7 +317,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1
 
 // healthyOf makes the baseline of a window: the window itself is healthy, and
 // so are small strays from it.
-func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) (*schemas.Baseline, error) {
+func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) *schemas.Baseline {
 	b := &schemas.Baseline{
 		Format: schemas.BaselineFormat, Model: spec.Model, Source: "a window of the workload", Window: schemas.Duration(spec.Window),
 		From: start.AddDate(0, 0, -28), To: start,
@@ -330,7 +349,44 @@ func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) (*schemas
 		}
 		b.Columns = append(b.Columns, col)
 	}
+	return b
+}
+
+// learnt is how many windows healthy behaviour is learnt from: eight days.
+const learnt = 8 * 24
+
+// learn makes the baseline of windows, as if they had come again and again
+// before, with what the budget's detectors learn from that.
+func learn(spec *schemas.SpecRecord, merged []store.MergedWindow, windows int) (*schemas.Baseline, error) {
+	b := healthyOf(&spec.Spec, merged[0].Entries, windows)
+	length := spec.Spec.Window
+	history := budget.NewHistory(b, length, budget.DefaultParameters())
+	end := spec.Spec.WindowStart(start.Add(length).UnixMilli())
+	for i := range learnt {
+		from := end - int64(learnt-i)*length.Milliseconds()
+		m := &merged[i%len(merged)]
+		w := &detectors.Window{
+			Model: spec.Spec.Model, Part: schemas.PartFeatures, Spec: spec, Start: from, End: from + length.Milliseconds(),
+			Revision: m.Revision, Coverage: 1, Entries: entriesOf(m), Offsets: m.Offsets, Baseline: b,
+		}
+		if err := history.Add(w); err != nil {
+			return nil, err
+		}
+	}
+	fitted, err := history.Fit()
+	if err != nil {
+		return nil, err
+	}
+	fitted.Into(b)
 	return b, b.Seal()
+}
+
+func entriesOf(w *store.MergedWindow) []detectors.Entry {
+	out := make([]detectors.Entry, len(w.Entries))
+	for i, of := range w.Entries {
+		out[i] = detectors.Entry(of)
+	}
+	return out
 }
 
 // judge lets the evaluator of the service judge the windows from memory.
@@ -338,11 +394,7 @@ func (e *Evaluated) judge(ctx context.Context, specs []schemas.SpecRecord, basel
 	m := &memory{spec: &specs[0], offsets: merged[0].Offsets, windows: map[int64]evaluate.Merged{}}
 	first := specs[0].Spec.WindowStart(start.Add(time.Hour).UnixMilli())
 	for k, w := range merged {
-		entries := make([]detectors.Entry, len(w.Entries))
-		for i, of := range w.Entries {
-			entries[i] = detectors.Entry(of)
-		}
-		m.windows[first+int64(k)*specs[0].Spec.Window.Milliseconds()] = evaluate.Merged{Entries: entries, Revision: w.Revision, Offsets: w.Offsets}
+		m.windows[first+int64(k)*specs[0].Spec.Window.Milliseconds()] = evaluate.Merged{Entries: entriesOf(&w), Revision: w.Revision, Offsets: w.Offsets}
 	}
 	monitor, err := schemas.ParseMonitor("bench", fmt.Appendf(nil, "model: %s\ntopics: [%s]\nwindow: 1h\nfeatures: {feat_000: {type: number}}\n", specs[0].Spec.Model, benchTopic))
 	if err != nil {
@@ -367,9 +419,14 @@ func (e *Evaluated) judge(ctx context.Context, specs []schemas.SpecRecord, basel
 		return fmt.Errorf("%d windows of %d were judged", len(m.took), len(merged))
 	}
 	e.Detect, e.DetectCPU = median(m.took), median(m.cpu)
-	e.PerStream = 1e6 * e.Detect / float64(e.Streams)
+	e.PerStream = 1e6 * e.DetectCPU / float64(e.Streams)
 	e.StateBytes, e.Verdicts = len(m.last.State), len(m.last.Verdicts)
-	if e.Verdicts == 0 {
+	for i := range m.last.Verdicts {
+		if m.last.Verdicts[i].State == schemas.StateUnknown {
+			e.Unknown++
+		}
+	}
+	if e.Verdicts == e.Unknown {
 		return errors.New("nothing was judged")
 	}
 	return nil
@@ -512,7 +569,7 @@ func evaluateTargets(all []Evaluated) []Target {
 			continue
 		}
 		of := fmt.Sprintf(", 1000 features, %d rows a window", e.Rows)
-		most("detectors on a window in memory, ms"+of, e.Detect, 50)
+		most("detectors on a window in memory, CPU ms"+of, e.DetectCPU, 50)
 		most("reading it from the store, ms"+of, e.Read, 1000)
 		most("memory of an open (feature, slice), bytes"+of, e.OpenBytes, 1500)
 		most("a closed (feature, slice) in ClickHouse, bytes"+of, e.SliceBytes, 200)
@@ -522,7 +579,7 @@ func evaluateTargets(all []Evaluated) []Target {
 		for _, o := range all[:i] {
 			switch {
 			case e.Features == o.Features && e.Rows > o.Rows:
-				most(fmt.Sprintf("detectors, %d rows a window to %d, %d features", e.Rows, o.Rows, e.Features), e.Detect/o.Detect, 1.1)
+				most(fmt.Sprintf("detectors, %d rows a window to %d, %d features", e.Rows, o.Rows, e.Features), e.DetectCPU/o.DetectCPU, 1.1)
 			case e.Features > o.Features && e.Rows == o.Rows && i > 0 && o.Features == all[0].Features:
 				most(fmt.Sprintf("detectors a stream, %d features to %d", e.Features, o.Features), e.PerStream/o.PerStream, 1.1)
 			}
