@@ -239,7 +239,7 @@ func knownRows(r *backtest.Report, run *backtest.Run) [][]string {
 		k, o := &r.Known[i], &run.Known[i]
 		after := ""
 		if o.Delay != nil {
-			after = (time.Duration(*o.Delay) * time.Second).String()
+			after = backtest.Length(*o.Delay)
 		}
 		rows = append(rows, []string{moment(k.From), moment(k.To), strings.Join(k.Columns, ", "), o.State, after, string(o.Kind), k.Note})
 	}

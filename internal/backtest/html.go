@@ -236,7 +236,7 @@ func (r *Report) knownLine(i int, o *Outcome) knownLine {
 		l.State = "outside of what was judged"
 	}
 	if o.Delay != nil {
-		l.Delay = (time.Duration(*o.Delay) * time.Second).String()
+		l.Delay = Length(*o.Delay)
 	}
 	return l
 }
@@ -283,7 +283,7 @@ const (
 // draw makes the timeline of a run.
 func draw(r *Report, run *Run) timeline {
 	t := timeline{Height: drawHeight, Bottom: drawHeight + 16, Finding: r.finding(run)}
-	t.Lanes = []lane{{"pages", pageLane + 4, pageLane}, {"tickets", ticketLane + 4, ticketLane}, {"outside", daysTop + daysHeight/2 + 4, daysTop}}
+	t.Lanes = []lane{{"pages", pageLane + 4, pageLane}, {"tickets", ticketLane + 4, ticketLane}, {strconv.FormatFloat(100*run.mostOut(), 'f', 1, 64) + "%", daysTop + 4, daysTop}, {"outside", daysTop + daysHeight/2 + 4, -10}}
 	x := func(at time.Time) float64 {
 		return 100 * min(max(float64(at.Sub(r.From))/float64(r.To.Sub(r.From)), 0), 1)
 	}
@@ -322,6 +322,7 @@ func draw(r *Report, run *Run) timeline {
 		t.Bars = append(t.Bars, b)
 		t.Dots = append(t.Dots, box{X: percent(x(a.At)), Y: strconv.Itoa(y), Class: "bar-" + string(a.Kind), Title: clock(a.At) + ": " + a.Title})
 	}
+	most := run.mostOut()
 	for _, d := range run.days {
 		from := time.UnixMilli(d.start).UTC()
 		judged := d.ok + d.out
@@ -332,7 +333,7 @@ func draw(r *Report, run *Run) timeline {
 			t.Gaps = append(t.Gaps, b)
 			continue
 		}
-		h := daysHeight * float64(d.out) / float64(judged)
+		h := daysHeight * float64(d.out) / float64(judged) / most
 		if d.out > 0 {
 			h = max(h, 1)
 		}
@@ -343,9 +344,21 @@ func draw(r *Report, run *Run) timeline {
 	return t
 }
 
+// mostOut is the greatest share of a day that was outside, at least 1 %: what
+// the full height of the timeline's last lane stands for.
+func (run *Run) mostOut() float64 {
+	most := 0.01
+	for _, d := range run.days {
+		if n := d.ok + d.out; n > 0 {
+			most = max(most, float64(d.out)/float64(n))
+		}
+	}
+	return most
+}
+
 // finding says what the timeline shows.
 func (r *Report) finding(run *Run) string {
-	parts := []string{fmt.Sprintf("%d pages and %d tickets in %s days", run.Pages.Sent, run.Tickets.Sent, short(math.Round(r.Days*10)/10))}
+	parts := []string{fmt.Sprintf("%s and %s in %s days", plural(float64(run.Pages.Sent), "page"), plural(float64(run.Tickets.Sent), "ticket"), short(math.Round(r.Days*10)/10))}
 	if found := FoundOf(run); found != "" {
 		parts = append(parts, found+" known incidents found")
 	}

@@ -1,9 +1,11 @@
 package backtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,12 +108,17 @@ func judge(ctx context.Context, o *Options, specs []schemas.SpecRecord, baseline
 		}))
 	}
 	err := of(ctx, func(s *profile.Stretch) error {
-		l.take(s)
-		g, ctx := errgroup.WithContext(ctx)
-		for _, e := range evaluators {
-			g.Go(func() error { return e.Settle(ctx) })
+		for _, part := range inOrder(s) {
+			l.take(&part)
+			g, ctx := errgroup.WithContext(ctx)
+			for _, e := range evaluators {
+				g.Go(func() error { return e.Settle(ctx) })
+			}
+			if err := g.Wait(); err != nil {
+				return err
+			}
 		}
-		return g.Wait()
+		return nil
 	})
 	if err != nil {
 		return err
@@ -130,6 +137,42 @@ func judge(ctx context.Context, o *Options, specs []schemas.SpecRecord, baseline
 		r.Runs = append(r.Runs, run)
 	}
 	return nil
+}
+
+// inOrder cuts a stretch at its trips: the service learns of each as it
+// happens, when the windows that were closed by then are judged. So it does not
+// matter how long the stretches are.
+func inOrder(s *profile.Stretch) []profile.Stretch {
+	trips := slices.Clone(s.Trips)
+	slices.SortStableFunc(trips, func(a, b schemas.Trip) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.WindowStart, b.WindowStart), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Fault, b.Fault), cmp.Compare(a.Feature, b.Feature))
+	})
+	windows := s.Windows
+	var out []profile.Stretch
+	for len(trips) > 0 {
+		at := trips[0].Time
+		n := 1
+		for n < len(trips) && trips[n].Time == at {
+			n++
+		}
+		marks := slices.Clone(s.Marks)
+		for i := range marks {
+			if marks[i].Max == math.MinInt64 {
+				continue // never delivered
+			}
+			marks[i].Max, marks[i].Silent = min(marks[i].Reached(), at), 0
+		}
+		closed := 0
+		for closed < len(windows) && windows[closed].End+windows[closed].Spec.Spec.Lateness.Milliseconds() <= at {
+			closed++
+		}
+		if closed > 0 {
+			out = append(out, profile.Stretch{Windows: windows[:closed], Marks: marks})
+		}
+		out = append(out, profile.Stretch{Trips: trips[:n], Marks: marks})
+		windows, trips = windows[closed:], trips[n:]
+	}
+	return append(out, profile.Stretch{Windows: windows, Marks: s.Marks})
 }
 
 // report begins the report of a monitor.

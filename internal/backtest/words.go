@@ -26,7 +26,23 @@ func short(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 
 // BudgetName writes a budget in short.
 func BudgetName(b Budget) string {
-	return short(b.Pages) + " pages, " + short(b.Tickets) + " tickets per " + b.Per.String()
+	return plural(b.Pages, "page") + ", " + plural(b.Tickets, "ticket") + " per " + b.Per.String()
+}
+
+// Length writes seconds as people say them: 52 s, 14 min, 1 h 17 min, 3.5 d.
+func Length(seconds float64) string {
+	minutes := int(seconds / 60)
+	switch {
+	case seconds < 60:
+		return strconv.Itoa(int(seconds)) + " s"
+	case minutes < 60:
+		return strconv.Itoa(minutes) + " min"
+	case minutes >= 48*60:
+		return strconv.FormatFloat(seconds/86400, 'f', 1, 64) + " d"
+	case minutes%60 == 0:
+		return strconv.Itoa(minutes/60) + " h"
+	}
+	return strconv.Itoa(minutes/60) + " h " + strconv.Itoa(minutes%60) + " min"
 }
 
 // FoundOf writes how many of the known incidents a run has found; "" where
