@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,6 +46,9 @@ func (s *State) UnmarshalJSON(p []byte) error {
 	var j stateJSON
 	if err := json.Unmarshal(p, &j); err != nil {
 		return fmt.Errorf("reading the state of incidents: %w", err)
+	}
+	if slices.Contains(j.Tracks, nil) || slices.Contains(j.Incidents, nil) {
+		return errors.New("reading the state of incidents: one of its entries is empty")
 	}
 	*s = State{j.Features, j.Judged, j.Tracks, j.Incidents, j.Waiting}
 	return nil

@@ -35,19 +35,31 @@ func FuzzAnswers(f *testing.F) {
 		resp.Topics = append(resp.Topics, st)
 		f.Add(resp.AppendTo(nil), byte(1+i))
 	}
+	group := kmsg.NewPtrDescribeGroupsResponse()
+	group.Version = 3
+	member := kmsg.NewDescribeGroupsResponseGroupMember()
+	member.MemberID, member.ProtocolMetadata = "m", []byte("abc")
+	described := kmsg.NewDescribeGroupsResponseGroup()
+	described.Group, described.Members, described.AuthorizedOperations = "g", []kmsg.DescribeGroupsResponseGroupMember{member}, 1<<3
+	group.Groups = append(group.Groups, described)
+	f.Add(group.AppendTo(nil), byte(3))
 	c := testClient(f, nil)
 	fetcher := NewFetcher(c)
 	source := fetcher.Add(Position{Topic: "t", ID: TopicID{1}, Offset: 5})
 	f.Fuzz(func(t *testing.T, b []byte, kind byte) {
 		d := &decoder{r: bytes.NewReader(b), left: len(b)}
-		switch kind % 3 {
+		switch kind % 4 {
+		case 3:
+			if _, err := decodeGroupRights(d); d.err == nil && err != nil && err.Error() == "" {
+				t.Fatal("an error without a message")
+			}
 		case 0:
 			d.flex = true
 			m := decodeMetadata(d)
 			m.Topic("t")
 		default:
 			version := int16(11)
-			if kind%3 == 2 {
+			if kind%4 == 2 {
 				version, d.flex = 13, true
 			}
 			a := new(answer)

@@ -84,7 +84,8 @@ func (d *Distinct) Merge(o *Distinct) {
 		if d.Registers == nil {
 			d.outgrow()
 		}
-		for i, r := range o.Registers {
+		// What is read from a database may have any length.
+		for i, r := range o.Registers[:min(len(o.Registers), 1<<Precision)] {
 			d.Registers[i] = max(d.Registers[i], r)
 		}
 	default:
@@ -117,5 +118,6 @@ func (d *Distinct) Estimate() (n uint64, ok bool) {
 	if e <= 2.5*m && zeros > 0 {
 		e = m * math.Log(m/float64(zeros))
 	}
-	return uint64(math.Round(e)), true
+	// Registers that no hash can give would lead past what the type holds.
+	return uint64(math.Round(min(e, 1<<62))), true
 }
