@@ -88,17 +88,21 @@ func countsOfReference(s *schemas.BaselineStream) counts {
 }
 
 // without takes the rows of o out of c. Late revisions may make a slice
-// larger than its whole for a moment: what would be negative is 0.
-func (c *counts) without(o *counts) counts {
+// larger than its whole for a moment: what would be negative is 0. The bins of
+// the result are written to room where they fit.
+func (c *counts) without(o *counts, room []uint64) counts {
+	if cap(room) < len(c.bins) {
+		room = make([]uint64, len(c.bins))
+	}
 	out := counts{
 		rows: c.rows - min(c.rows, o.rows), present: c.present - min(c.present, o.present), null: c.null - min(c.null, o.null),
-		nan: c.nan - min(c.nan, o.nan), absent: c.absent - min(c.absent, o.absent), bins: make([]uint64, len(c.bins)),
+		nan: c.nan - min(c.nan, o.nan), absent: c.absent - min(c.absent, o.absent), bins: room[:len(c.bins)],
 	}
 	for i, n := range c.bins {
-		out.bins[i] = n
 		if i < len(o.bins) {
-			out.bins[i] -= min(n, o.bins[i])
+			n -= min(n, o.bins[i])
 		}
+		out.bins[i] = n
 	}
 	return out
 }
@@ -163,7 +167,7 @@ func newYardstick(c *schemas.BaselineColumn) *yardstick {
 		}
 		k := &standard{counts: countsOfReference(st)}
 		s.prepare(k)
-		k.rest = &standard{counts: s.whole.counts.without(&k.counts)}
+		k.rest = &standard{counts: s.whole.counts.without(&k.counts, nil)}
 		s.prepare(k.rest)
 		k.rest.shape = s.whole.shape // the rest is most of the whole, and its scores are those
 		s.slices[st.Slice] = k

@@ -214,16 +214,17 @@ func (g *group) add(w *detectors.Window, e *detectors.Entry, by *standard, r *re
 // healthy difference stays the one that was learnt.
 func (g *group) difference(whole *counts, e *detectors.Entry, by *standard, found []*detectors.Entry) readings {
 	mine := countsOf(e.Summary)
-	rest := whole.without(&mine)
+	var room [128]uint64
+	rest := whole.without(&mine, room[:])
 	left := by.rest
 	for _, f := range found {
 		if f.Slice == e.Slice {
 			continue
 		}
 		k := countsOf(f.Summary)
-		rest = rest.without(&k)
+		rest = rest.without(&k, rest.bins)
 		if known, ok := g.yardstick.slices[f.Slice]; ok {
-			left = &standard{counts: left.counts.without(&known.counts)}
+			left = &standard{counts: left.counts.without(&known.counts, nil)}
 		}
 	}
 	var correction readings
