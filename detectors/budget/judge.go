@@ -52,6 +52,9 @@ func Judge(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parame
 		if t, ok := j.onsets[whose{f.Fault, f.Version, f.Columns[0]}]; ok {
 			f.Onset = min(t, f.Detected)
 		}
+		if names := j.explained[whose{f.Fault, f.Version, f.Columns[0]}]; f.State == schemas.StateError && len(f.Slices) == 0 {
+			f.Slices = names
+		}
 	}
 	return verdicts, findings, next, nil
 }
@@ -77,12 +80,14 @@ type judging struct {
 	touched []bool // of them
 	items   []item
 	onsets  map[whose]int64
+
+	explained map[whose][]string // slices without which the whole is as it should be
 }
 
 func newJudging(w *detectors.Window, ref *Reference, plan *Plan, p *Parameters, before []remembered) *judging {
 	return &judging{
 		w: w, ref: ref, plan: plan, p: p, before: before, next: Memory{streams: slices.Clone(before)},
-		touched: make([]bool, len(before)), onsets: map[whose]int64{},
+		touched: make([]bool, len(before)), onsets: map[whose]int64{}, explained: map[whose][]string{},
 	}
 }
 
@@ -292,7 +297,53 @@ func (j *judging) column(all []item) error {
 			return nil
 		}
 	}
-	return j.stepDown(slicesOf)
+	if err := j.stepDown(slicesOf); err != nil {
+		return err
+	}
+	j.explain(all)
+	return nil
+}
+
+// explain looks whether the whole is back within its dead zone once the slices
+// of one dimension that are out have left it. Then the finding is theirs.
+func (j *judging) explain(all []item) {
+	out := map[string][]*detectors.Entry{}
+	var dimensions []string
+	for i := range all {
+		if it := &all[i]; it.Slice != "" && it.outside {
+			d := dimension(it.Slice)
+			if out[d] == nil {
+				dimensions = append(dimensions, d)
+			}
+			if !slices.Contains(out[d], it.entry) {
+				out[d] = append(out[d], it.entry)
+			}
+		}
+	}
+	for _, d := range dimensions {
+		left, correction := all[0].group.leave(out[d])
+		still := map[whose]bool{}
+		for i := range all {
+			it := &all[i]
+			if it.Slice != "" || !it.outside {
+				continue
+			}
+			t := whose{faultOf(it.Key), it.Version, it.Feature}
+			off := left.of[it.rank].y - correction.of[it.rank].y - it.mean
+			still[t] = still[t] || left.has&(1<<it.rank) == 0 || math.Abs(off) > it.dead+2*it.out.sd
+		}
+		for t, is := range still {
+			if is {
+				continue
+			}
+			var names []string
+			for _, e := range out[d] {
+				names = append(names, e.Slice)
+			}
+			slices.Sort(names)
+			j.explained[t] = names
+		}
+	}
 }
 
 // stepDown judges the slices of a column: those open already are out of the

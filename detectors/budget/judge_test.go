@@ -153,6 +153,7 @@ func TestSlicesStepDown(t *testing.T) {
 		}}
 		named := map[string]bool{}
 		sawWhole := false
+		var last []string
 		w.run(t, w.learn(t, p, reference), budget.Budget{Pages: 1, Tickets: 4, Per: month}, p, reference, at+48, func(now int, all []detectors.Finding) {
 			for _, x := range all {
 				if x.State != schemas.StateError {
@@ -161,6 +162,7 @@ func TestSlicesStepDown(t *testing.T) {
 				if now < at || x.Columns[0] != "f0000" {
 					t.Errorf("%s, window %d: %s", name, now-at, said(all))
 				}
+				last = x.Slices
 				for _, e := range x.Evidence {
 					if e.Slice == "" {
 						sawWhole = true
@@ -172,6 +174,9 @@ func TestSlicesStepDown(t *testing.T) {
 		})
 		if got := slices.Sorted(maps.Keys(named)); !slices.Equal(got, want) || whole && !sawWhole {
 			t.Errorf("%s: named %v, want %v; whole %v", name, got, want, sawWhole)
+		}
+		if !slices.Equal(last, want) {
+			t.Errorf("%s: the finding is of %v, want %v", name, last, want)
 		}
 	}
 	f("the largest", func(s int) float64 {

@@ -245,6 +245,28 @@ func (g *group) difference(whole *counts, e *detectors.Entry, by *standard, foun
 	return a
 }
 
+// leave measures the whole without some of its slices, and by how much it
+// differs from the whole in the reference.
+func (g *group) leave(found []*detectors.Entry) (left, correction readings) {
+	rest := countsOf(g.whole.Summary)
+	by := &standard{counts: g.yardstick.whole.counts}
+	for _, f := range found {
+		k := countsOf(f.Summary)
+		rest = rest.without(&k, nil)
+		if known, ok := g.yardstick.slices[f.Slice]; ok {
+			by.counts = by.counts.without(&known.counts, nil)
+		}
+	}
+	g.prepare(by)
+	by.shape = g.yardstick.whole.shape
+	correction = g.yardstick.measure(&by.counts, by)
+	was := g.yardstick.measure(&g.yardstick.whole.counts, g.yardstick.whole)
+	for rank := range correction.of {
+		correction.of[rank].y -= was.of[rank].y
+	}
+	return g.yardstick.measure(&rest, by), correction
+}
+
 // dimension names the columns that a slice splits by: slices of one dimension
 // have no row in common.
 func dimension(slice string) string {
