@@ -468,10 +468,19 @@ func field(b []byte) (value, rest []byte, ok bool) {
 	return b[:n:n], b[n:], true
 }
 
-// varint reads a zigzag number of at most ten bytes.
+// varint reads a zigzag number of at most ten bytes; nearly all have one to three.
 func varint(b []byte) (int64, []byte, bool) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return int64(b[0]>>1) ^ -int64(b[0]&1), b[1:], true
+	}
+	if len(b) > 2 {
+		v := uint64(b[0]&0x7f) | uint64(b[1]&0x7f)<<7
+		if b[1] < 0x80 {
+			return int64(v>>1) ^ -int64(v&1), b[2:], true
+		}
+		if v |= uint64(b[2]) << 14; b[2] < 0x80 {
+			return int64(v>>1) ^ -int64(v&1), b[3:], true
+		}
 	}
 	v, n := binary.Uvarint(b)
 	if n <= 0 {
