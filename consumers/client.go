@@ -43,7 +43,9 @@ func NewClient(cfg Config, stats *Stats, log zerolog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.SessionTimeout, cfg.MetadataEvery = faultpoint.Hasten(cfg.SessionTimeout), faultpoint.Hasten(cfg.MetadataEvery)
+	for _, d := range []*time.Duration{&cfg.SessionTimeout, &cfg.RebalanceTimeout, &cfg.MetadataEvery} {
+		*d = faultpoint.Hasten(*d)
+	}
 	return &Client{
 		cfg:  cfg,
 		addr: kafka.TCP(cfg.Brokers...),

@@ -176,7 +176,7 @@ func retention(s *stage) {
 func openChunk(s *stage) {
 	s.newLog(plan{mirrored: true})
 	s.produce(12)
-	r := s.launch(s.dir, "MODELWATCH_FAULT="+faultpoint.Progress.String()+":4")
+	r := s.launch(s.dir, "MODELWATCH_FAULT="+faultpoint.Place.String()+":1")
 	select {
 	case <-r.ended:
 	case <-time.After(60 * time.Second):

@@ -34,7 +34,7 @@ func faults(until int) (out []testkit.TrafficFault) {
 
 // reaches says after how many times of a step, at most, a process is killed.
 var reaches = map[faultpoint.Step]int{
-	faultpoint.Fetch: 40, faultpoint.Decode: 1500, faultpoint.WindowAdd: 60, faultpoint.Partials: 5, faultpoint.Progress: 5,
+	faultpoint.Fetch: 40, faultpoint.Decode: 1500, faultpoint.WindowAdd: 60, faultpoint.Partials: 5, faultpoint.Progress: 5, faultpoint.Place: 1,
 	faultpoint.Commit: 20, faultpoint.Journal: 2, faultpoint.Published: 1, faultpoint.Marked: 1,
 }
 
@@ -124,7 +124,7 @@ func (s *storm) slay(aims []aim) {
 				case <-r.ended:
 				case <-s.ctx.Done():
 					return
-				case <-time.After(20 * time.Second):
+				case <-time.After(30 * time.Second):
 					// It waits for something to decide or to tell, which the other may have done.
 					r.kill()
 					s.account(&accounts, "kill at any moment", fmt.Sprintf("process %d was killed", r.cmd.Process.Pid))

@@ -26,6 +26,7 @@ const (
 	WindowAdd                 // rows have been gathered, and nothing is stored of them
 	Partials                  // rows are stored, their progress is not
 	Progress                  // progress is stored, the group is not told
+	Place                     // the same, of rows, and it is a place to resume from
 	Commit                    // the group is told
 	Journal                   // a step of the journal is stored, its writer does not know
 	Published                 // a message is in JetStream, and not marked
@@ -34,7 +35,7 @@ const (
 )
 
 var stepNames = [numberOfSteps]string{
-	"fetch", "decode", "window-add", "partials-written", "progress-written", "commit",
+	"fetch", "decode", "window-add", "partials-written", "progress-written", "place-written", "commit",
 	"journal-step-written", "outbox-published", "outbox-marked",
 }
 

@@ -327,6 +327,9 @@ func (s *Store) commitProgress(ctx context.Context, b *buffers) error {
 		}
 	}
 	faultpoint.Reach(faultpoint.Progress)
+	if b.partials.columns().rows() > 0 && b.chunks.columns().rows() > 0 {
+		faultpoint.Reach(faultpoint.Place)
+	}
 	return nil
 }
 

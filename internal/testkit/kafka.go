@@ -30,7 +30,7 @@ const (
 	// kafkaFiles is the folder of the broker's files in the cache; it names the
 	// version that pom.xml asks for.
 	kafkaFiles = "kafka-4.3.0"
-	kafkaWait  = 60 * time.Second
+	kafkaWait  = 3 * time.Minute // on a machine that is busy with all other tests
 	adminWait  = 30 * time.Second
 )
 
