@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"text/tabwriter"
-
-	"os"
 
 	"github.com/spf13/cobra"
 

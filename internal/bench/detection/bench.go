@@ -20,6 +20,8 @@ type Config struct {
 	Features int       // of the tracks' models, and of the rivals'
 	Parts    []Part    // what is measured
 	Onsets   int       // of each fault
+	Study    Shape     // of the models of delays and faults
+	Lines    int       // columns that rivals read row by row, a million and a half rows each
 	Flights  string    // flights-3m.parquet; "" for none
 	Workers  int       // models at once
 	Detector Detector
@@ -46,6 +48,7 @@ func AllParts() []Part { return []Part{Tracks, Delays, Faults, Rivals, Real} }
 func DefaultConfig() Config {
 	return Config{
 		Seed: 1, Worlds: Worlds(), Budgets: []float64{1}, Months: []int{2}, Features: 1000, Parts: AllParts(), Onsets: 48,
+		Study: Shape{Features: 20, Categories: .2, Nulls: .5, Slices: 20, Registers: true}, Lines: 6,
 		Workers: runtime.GOMAXPROCS(0), Detector: Budget,
 	}
 }
@@ -75,8 +78,11 @@ func (c *Config) Validate() error {
 			errs = append(errs, errors.New("budgets are positive, and months at least 1"))
 		}
 	}
-	if c.Features < 10 || c.Onsets < 1 || c.Workers < 1 {
-		errs = append(errs, errors.New("at least ten features, one onset and one worker are needed"))
+	if c.Features < 10 || c.Onsets < 1 || c.Workers < 1 || c.Lines < 1 {
+		errs = append(errs, errors.New("at least ten features, one onset, one line and one worker are needed"))
+	}
+	if c.Study.Features < 5 || c.Study.Slices <= thinSlice || !(c.Study.Categories > 0 && c.Study.Categories < 1) {
+		errs = append(errs, fmt.Errorf("models of the studies need five features, some of them categories, and more than %d slices", thinSlice))
 	}
 	switch c.Detector {
 	case Budget, Never, Always:
@@ -174,19 +180,16 @@ func (b *Bench) Run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// Models of the studies: their size, and what they may spend so that a stream
-// of theirs has what one of a model of 1000 features has at studyBudget.
-const (
-	studyFeatures = 20
-	studySlices   = 20
-)
-
+// study prepares runs of scenarios. Its models may spend as much less than
+// studyBudget as they have fewer than 1000 features, so that a stream of
+// theirs may spend what it would in such a model.
 func (b *Bench) study(label string, w World, sc []scenario, p budget.Parameters, slices int) *study {
-	share := studyBudget * studyFeatures / 1000
+	share := studyBudget * float64(b.cfg.Study.Features) / 1000
+	shape := b.cfg.Study
+	shape.Slices = slices
 	return &study{
-		b: b, label: label, purpose: "study", world: w, scenarios: sc, onsets: b.cfg.Onsets, models: min(4, b.cfg.Onsets),
-		shape: Shape{Features: studyFeatures, Categories: .2, Nulls: .5, Slices: slices, Registers: true},
-		spend: spend{pages: share, tickets: share, parameters: p},
+		b: b, label: label, purpose: "study", world: w, scenarios: sc, onsets: b.cfg.Onsets, models: min(2, b.cfg.Onsets),
+		shape: shape, spend: spend{pages: share, tickets: share, parameters: p},
 	}
 }
 
@@ -205,14 +208,14 @@ func steps(from float64) []scenario {
 // one that holds an incident.
 func (b *Bench) delays(ctx context.Context, r *Report) error {
 	sc := steps(0)
-	clean, err := b.study("delays", standard(), sc, locating(), studySlices).run(ctx)
+	clean, err := b.study("delays", standard(), sc, locating(), b.cfg.Study.Slices).run(ctx)
 	if err != nil {
 		return err
 	}
 	r.Location = &clean.location
 	dirty := standard()
 	dirty.Name, dirty.Incident = "standard with an incident", 1
-	contaminated, err := b.study("delays after a contaminated reference", dirty, sc[1:], locating(), studySlices).run(ctx)
+	contaminated, err := b.study("delays after a contaminated reference", dirty, sc[1:], locating(), b.cfg.Study.Slices).run(ctx)
 	if err != nil {
 		return err
 	}
@@ -238,7 +241,7 @@ type WholeFirst struct {
 // faults measures all faults and harmless changes.
 func (b *Bench) faults(ctx context.Context, r *Report) error {
 	sc := scenarios()
-	got, err := b.study("faults", standard(), sc, budget.DefaultParameters(), studySlices).run(ctx)
+	got, err := b.study("faults", standard(), sc, budget.DefaultParameters(), b.cfg.Study.Slices).run(ctx)
 	if err != nil {
 		return err
 	}

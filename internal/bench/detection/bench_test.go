@@ -32,7 +32,8 @@ func seedOfCommit(t *testing.T) uint64 {
 func measure(t *testing.T, change func(*Config)) *Report {
 	t.Helper()
 	c := DefaultConfig()
-	c.Seed, c.Features, c.Onsets = seedOfCommit(t), 60, 8
+	c.Seed, c.Features, c.Onsets, c.Lines = seedOfCommit(t), 60, 8, 1
+	c.Study = Shape{Features: 10, Categories: .2, Nulls: .5, Slices: 8}
 	change(&c)
 	b, err := New(c)
 	if err != nil {
@@ -187,7 +188,7 @@ func TestConfigIsChecked(t *testing.T) {
 
 // Rules of others are compared where both are wrong equally often.
 func TestRivalsAreMatched(t *testing.T) {
-	r := measure(t, func(c *Config) { c.Parts, c.Features, c.Onsets = []Part{Rivals}, 24, 6 })
+	r := measure(t, func(c *Config) { c.Parts, c.Features, c.Onsets = []Part{Rivals}, 24, 3 })
 	if len(r.Rivals) != 17 || r.Rivals[0].Rival != "modelwatch" {
 		t.Fatalf("%d rules", len(r.Rivals))
 	}

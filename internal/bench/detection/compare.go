@@ -30,10 +30,6 @@ type RivalDelay struct {
 	Recall float64  `json:"recall"`
 }
 
-// rowColumns is how many columns the rules on single rows look at: they read
-// a million and a half of them each.
-const rowColumns = 12
-
 // mergeGap is the number of windows without alarm that end an incident of a rival.
 const mergeGap = 3
 
@@ -44,6 +40,7 @@ type arena struct {
 	test  []series // windows from the end of the reference on
 	sizes []scenario
 	runs  []run
+	lines int
 }
 
 func (b *Bench) rivals(ctx context.Context) ([]RivalResult, error) {
@@ -104,7 +101,7 @@ func newArena(b *Bench, s *study) (*arena, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &arena{m: m, sizes: s.scenarios, runs: s.of(m, 0), ref: make([]series, len(m.columns)), test: make([]series, len(m.columns))}
+	a := &arena{m: m, lines: b.cfg.Lines, sizes: s.scenarios, runs: s.of(m, 0), ref: make([]series, len(m.columns)), test: make([]series, len(m.columns))}
 	src := newSource()
 	for c := range m.columns {
 		for t := range allWindows {
@@ -170,7 +167,7 @@ func episodes(n int, alarm func(i int) bool) (count int) {
 func (a *arena) compete(r rival, matched bool) RivalResult {
 	columns := len(a.ref)
 	if r.rows {
-		columns = min(columns, rowColumns)
+		columns = min(columns, a.lines)
 	}
 	limit := r.limit
 	clean := a.clean(r, columns, limit, matched)
