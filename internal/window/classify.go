@@ -26,18 +26,18 @@ func (c *column) size() int {
 }
 
 // classOf reads the kinds that mean the same for every column.
-var classOf = [16]summary.Class{
+var classOf = [...]summary.Class{
 	schemas.KindAbsent: summary.Absent, schemas.KindNull: summary.Null, schemas.KindNaN: summary.NaN,
 	schemas.KindPosInf: summary.PosInf, schemas.KindNegInf: summary.NegInf,
 	schemas.KindNumber: summary.Bad, schemas.KindText: summary.Bad, schemas.KindBool: summary.Bad, schemas.KindNested: summary.Bad,
 }
 
 // numberClassOf is classOf for columns of numbers.
-var numberClassOf = func() [16]summary.Class {
-	of := classOf
-	of[schemas.KindNumber] = summary.Value
-	return of
-}()
+var numberClassOf = [16]summary.Class{
+	schemas.KindAbsent: summary.Absent, schemas.KindNull: summary.Null, schemas.KindNaN: summary.NaN,
+	schemas.KindPosInf: summary.PosInf, schemas.KindNegInf: summary.NegInf,
+	schemas.KindNumber: summary.Value, schemas.KindText: summary.Bad, schemas.KindBool: summary.Bad, schemas.KindNested: summary.Bad,
+}
 
 // classify reads rows [from, to) of a block's column as the spec has it. The
 // numbers stay where they are.
