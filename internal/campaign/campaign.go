@@ -24,11 +24,12 @@ import (
 // Config says what is hurt, and how often.
 type Config struct {
 	Seed   uint64
-	Kills  int      // by SIGKILL, in all
-	Faults []string // names of scenes; all where empty
-	Short  bool     // the form that is part of the tests: less of each
-	Race   bool     // the program is built with the race detector
-	Built  string   // a program with fault points that is built already, "" to build one
+	Kills  int       // by SIGKILL, in all
+	Faults []string  // names of scenes; all where empty
+	Short  bool      // the form that is part of the tests: less of each
+	Race   bool      // the program is built with the race detector
+	Until  time.Time // after which no more kills are begun; zero for no bound
+	Built  string    // a program with fault points that is built already, "" to build one
 	Out    io.Writer
 }
 
@@ -175,13 +176,16 @@ func (c *Campaign) say(line string) {
 }
 
 // eachRound is how many kills one installation sees.
-const eachRound = 67
+const eachRound = 50
 
 // more says whether a scene is to be played once more: that of kills until
 // there were as many as are asked for.
 func (c *Campaign) more(s scene, round int) bool {
-	return round == 0 || s.name == "kills" && !c.cfg.Short && round*eachRound < c.cfg.Kills
+	return round == 0 || s.name == "kills" && !c.cfg.Short && round*eachRound < c.cfg.Kills && !c.late()
 }
+
+// late says that no more kills are to be begun.
+func (c *Campaign) late() bool { return !c.cfg.Until.IsZero() && time.Now().After(c.cfg.Until) }
 
 // disk gives ClickHouse a file system of its own where the scene needs it that
 // fills it up.

@@ -107,6 +107,12 @@ func madeAgain(s *stage) {
 			return ""
 		})
 	}
+	s.await(30*time.Second, func() string {
+		if n := len(s.ends()); n != len(s.topics)*partitions {
+			return fmt.Sprintf("%d partitions have a leader", n)
+		}
+		return ""
+	})
 	s.produce(12)
 	for k, end := range s.ends() {
 		if end <= old[k] {

@@ -114,7 +114,7 @@ func (s *storm) slay(aims []aim) {
 	var slots, accounts sync.WaitGroup
 	for range 2 {
 		slots.Go(func() {
-			for s.ctx.Err() == nil {
+			for s.ctx.Err() == nil && !s.c.late() {
 				a, ok := take()
 				if !ok {
 					return

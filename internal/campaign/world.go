@@ -57,6 +57,10 @@ type world struct {
 	produced float64 // windows
 	blocks   [][]testkit.Record
 
+	positions sync.Mutex
+	asked     time.Time
+	reached   map[testkit.PartitionKey]int64
+
 	mu       sync.Mutex
 	replicas []*replica
 	peak     int64 // of replicas that are gone from the list

@@ -5,7 +5,7 @@
 //
 // The environment selects: SEED, KILLS, FAULTS (names of scenes, separated by
 // commas; all where it is empty), RACE=1 for the race detector, SHORT=1 for the
-// form that is part of the tests, BUILT for a program with fault points that is
+// form that is part of the tests, MINUTES after which no more kills are begun, BUILT for a program with fault points that is
 // built already.
 package main
 
@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/modelwatch/modelwatch/internal/campaign"
 	"github.com/modelwatch/modelwatch/internal/testkit"
@@ -54,6 +55,13 @@ func run() (sound bool, err error) {
 	}
 	if text := os.Getenv("FAULTS"); text != "" {
 		cfg.Faults = strings.Split(text, ",")
+	}
+	if text := os.Getenv("MINUTES"); text != "" {
+		minutes, err := strconv.Atoi(text)
+		if err != nil {
+			return false, fmt.Errorf("reading MINUTES: %w", err)
+		}
+		cfg.Until = time.Now().Add(time.Duration(minutes) * time.Minute)
 	}
 	cfg.Built = os.Getenv("BUILT")
 	cfg.Race, cfg.Short = os.Getenv("RACE") != "", os.Getenv("SHORT") != ""
