@@ -76,6 +76,10 @@ func (b *Bench) flush(ctx context.Context) (out *Flush, err error) {
 	if err = errors.Join(r.close(), err, failed); err != nil {
 		return nil, fmt.Errorf("keeping a wide model fresh: %w", err)
 	}
+	// Each feature as a whole, in each slice and in all others.
+	if turns := 2 * widePartitions * wideFeatures * (SliceValues + 2); out.Partials < turns {
+		out.NotRun = fmt.Sprintf("the machine is too busy: %d partials of %d were stored in time", out.Partials, turns)
+	}
 	s, err := own.space(ctx, r.db, "partials")
 	if err != nil {
 		return nil, err
