@@ -111,7 +111,8 @@ func HTML(r *Report) ([]byte, error) {
 		p.Source += ", " + strconv.FormatInt(r.Rows, 10) + " rows"
 	}
 	p.Figures = []fact{
-		{"pages", strconv.Itoa(mine.Pages.Sent)}, {"tickets, nobody woken", strconv.Itoa(mine.Tickets.Sent)},
+		{"pages", strconv.Itoa(mine.Pages.Sent)},
+		{"tickets, nobody woken", strconv.Itoa(mine.Tickets.Sent)},
 		{"pages not shown to be true, per 30 days; stated " + short(mine.Pages.Stated), fmt.Sprintf("%.2f", mine.Pages.Realised)},
 		{"tickets not shown to be true, per 30 days; stated " + short(mine.Tickets.Stated), fmt.Sprintf("%.2f", mine.Tickets.Realised)},
 	}

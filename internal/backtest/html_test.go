@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write golden files anew")
 
 // hostile is a name as a file could hold it.
-const hostile = `<script>alert(1)</script> "x" 'y' </style> & "` + "`" + `‮`
+const hostile = `<script>alert(1)</script> "x" 'y' </style> & "` + "`\u202e"
 
 // drawn is a report with one of everything, names as bad as they can be.
 func drawn() *Report {

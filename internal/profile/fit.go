@@ -93,7 +93,7 @@ func (c *count) fit(ctx context.Context, b *schemas.Baseline) (*Learnt, error) {
 	rows, from, to, err := s.ordered(ctx)
 	if err != nil {
 		s.warnings = append(s.warnings, "how healthy windows follow each other is not learnt, so nothing is judged by it: "+err.Error())
-		return nil, nil
+		return nil, nil //nolint:nilerr // the rest of the baseline stands without it
 	}
 	spec, err := s.spec(b)
 	if err != nil {
@@ -110,6 +110,9 @@ func (c *count) fit(ctx context.Context, b *schemas.Baseline) (*Learnt, error) {
 			s.o.Progress(3, st.Rows)
 		}
 		for _, w := range st.Windows {
+			if w.Part == schemas.PartLabel {
+				continue // a file says of which row a label is, not when it came: that is learnt from the stream
+			}
 			w.Baseline = b
 			h := histories[w.Part]
 			if h == nil {

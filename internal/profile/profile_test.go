@@ -139,10 +139,16 @@ func TestProfile_Golden(t *testing.T) {
 	o := options()
 	o.Slices = [][]string{{"origin"}}
 	r := run(t, file(t, "flights.csv", asCSV(made(3000))), o)
+	// What is fitted to windows is the matter of detectors/budget, and of its goldens.
+	r.Baseline.Hash = ""
+	r.Baseline.Columns = slices.DeleteFunc(r.Baseline.Columns, func(c schemas.BaselineColumn) bool { return c.Role == schemas.RoleRows })
 	for i := range r.Baseline.Columns {
 		for j := range r.Baseline.Columns[i].Streams {
-			if st := &r.Baseline.Columns[i].Streams[j]; st.Slice != "" {
-				st.Healthy = nil // it stands in the hash
+			st := &r.Baseline.Columns[i].Streams[j]
+			for channel, h := range st.Healthy {
+				if st.Healthy[channel] = (schemas.Healthy{Windows: h.Windows, Mean: h.Mean, SD: h.SD, Max: h.Max}); h.Windows == 0 {
+					delete(st.Healthy, channel)
+				}
 			}
 		}
 	}
