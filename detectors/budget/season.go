@@ -121,7 +121,7 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 	}
 	level = median(vals)
 	if d.inverse != nil {
-		season = make([]float64, seasonSize)
+		season = d.hours(y, good, level)
 	}
 	left := make([]float64, len(y))
 	for round := range rounds {
@@ -144,6 +144,31 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 		d.refine(left, limit, &level, season)
 	}
 	return level, season
+}
+
+// hours returns the season that the reweighting begins with: the median of
+// each hour of the day less the level. From nothing it would take hours that
+// are far from all others, as nights without traffic are, for outliers, and
+// move to them by little more than the spread of a calm hour in each round.
+// Windows of several hours begin with nothing.
+func (d *design) hours(y []float64, good []bool, level float64) []float64 {
+	season := make([]float64, seasonSize)
+	var of [24][]float64
+	for t, u := range d.use {
+		if u && good[t] {
+			if len(d.cells[t]) != 1 {
+				return season
+			}
+			h := d.cells[t][0].hour
+			of[h] = append(of[h], y[t])
+		}
+	}
+	for h, vals := range of {
+		if len(vals) >= 3 {
+			season[h] = median(vals) - level
+		}
+	}
+	return season
 }
 
 // refine moves level and season to the ridge fit of what they are plus the cut distances.
