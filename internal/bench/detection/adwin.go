@@ -14,11 +14,11 @@ import "math"
 // Source: Bifet and Gavaldà 2007; agrees with river's drift.ADWIN, whose
 // parameters and their defaults these are.
 type ADWIN struct {
-	Delta   float64
-	Clock   int // values between two looks
-	Buckets int // of a size
-	Least   int // values of a part
-	Grace   int // values before the first look
+	Certainty float64 // -ln δ, so that δ may be smaller than a number can be
+	Clock     int     // values between two looks
+	Buckets   int     // of a size
+	Least     int     // values of a part
+	Grace     int     // values before the first look
 
 	rows            [][]bucket // rows[i] has buckets of 2^i values, oldest first
 	width           int
@@ -29,9 +29,10 @@ type ADWIN struct {
 
 type bucket struct{ total, variance float64 }
 
-// NewADWIN returns the detector with the defaults of river.
-func NewADWIN(delta float64) *ADWIN {
-	return &ADWIN{Delta: delta, Clock: 32, Buckets: 5, Least: 5, Grace: 10}
+// NewADWIN returns the detector with the defaults of river but for δ = exp(-certainty);
+// river's is .002.
+func NewADWIN(certainty float64) *ADWIN {
+	return &ADWIN{Certainty: certainty, Clock: 32, Buckets: 5, Least: 5, Grace: 10}
 }
 
 // Width is the number of values in the window.
@@ -85,7 +86,7 @@ func (a *ADWIN) shrink() (found bool) {
 func (a *ADWIN) differs() bool {
 	var n0, u0 float64
 	n1, u1 := float64(a.width), a.total
-	delta := math.Log(2 * math.Log(float64(a.width)) / a.Delta)
+	delta := math.Log(2*math.Log(float64(a.width))) + a.Certainty
 	variance := a.variance / float64(a.width)
 	for i := len(a.rows) - 1; i >= 0; i-- {
 		size := math.Ldexp(1, i)

@@ -73,9 +73,9 @@ func TestADWINAgreesWithRiver(t *testing.T) {
 	found := 0
 	for i, s := range readGolden(t).Series {
 		for j, want := range s.ADWIN {
-			a := NewADWIN(.002)
+			a := NewADWIN(-math.Log(.002))
 			if p := want.Parameters; p.Delta != nil {
-				a.Delta = *p.Delta
+				a.Certainty = -math.Log(*p.Delta)
 			}
 			a.Clock = max(1, want.Parameters.Clock)
 			if want.Parameters.Clock == 0 {

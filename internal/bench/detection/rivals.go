@@ -221,7 +221,7 @@ func (d *days) measure(t int, bins []uint64) float64 {
 // updater is ADWIN or Page-Hinkley.
 type updater interface{ Update(x float64) bool }
 
-func adwinAt(limit float64) updater { return NewADWIN(math.Exp(-limit)) }
+func adwinAt(limit float64) updater { return NewADWIN(limit) }
 
 func pageHinkleyAt(limit float64) updater {
 	p := NewPageHinkley()
