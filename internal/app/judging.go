@@ -45,12 +45,15 @@ func (s *judgeStore) ReadWindows(ctx context.Context, model string, spec uint64,
 }
 
 // WriteSummaries implements evaluate.Windows.
-func (s *judgeStore) WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error {
-	out := make([]store.Entry, len(entries))
-	for i, e := range entries {
-		out[i] = store.Entry(e)
+func (s *judgeStore) WriteSummaries(ctx context.Context, model string, windows []evaluate.Closed) error {
+	out := make([]store.Closed, len(windows))
+	for i, w := range windows {
+		out[i] = store.Closed{WindowID: store.WindowID{SpecSeq: w.SpecSeq, Part: w.Part, Start: w.Start}, Revision: w.Revision, Entries: make([]store.Entry, len(w.Entries))}
+		for j, e := range w.Entries {
+			out[i].Entries[j] = store.Entry(e)
+		}
 	}
-	return s.Store.WriteSummaries(ctx, model, spec, part, start, revision, out)
+	return s.Store.WriteSummaries(ctx, model, out)
 }
 
 // Revised implements evaluate.Windows. The place to look from goes on only

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/modelwatch/modelwatch/detectors"
 	"github.com/modelwatch/modelwatch/internal/evaluate"
 	"github.com/modelwatch/modelwatch/internal/profile"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -90,13 +89,14 @@ func (l *ledger) ReadWindows(_ context.Context, _ string, spec uint64, part sche
 
 // WriteSummaries implements evaluate.Windows: a window that everybody has
 // judged is not needed any more.
-func (l *ledger) WriteSummaries(_ context.Context, _ string, spec uint64, part schemas.Part, start int64, _ uint64, _ []detectors.Entry) error {
+func (l *ledger) WriteSummaries(_ context.Context, _ string, windows []evaluate.Closed) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := evaluate.WindowID{Part: part, SpecSeq: spec, Start: start}
-	if w := l.windows[id]; w != nil {
-		if w.judged++; w.judged == l.readers {
-			delete(l.windows, id)
+	for _, c := range windows {
+		if w := l.windows[c.WindowID]; w != nil {
+			if w.judged++; w.judged == l.readers {
+				delete(l.windows, c.WindowID)
+			}
 		}
 	}
 	return nil

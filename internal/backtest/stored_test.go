@@ -81,7 +81,8 @@ func TestStoredWindowsAreJudgedAsTheirRows(t *testing.T) {
 			for i, e := range w.Entries {
 				entries[i] = store.Entry(e)
 			}
-			if err := db.WriteSummaries(t.Context(), "flights", record.Seq, w.Part, w.Start, w.Revision, entries); err != nil {
+			id := store.WindowID{SpecSeq: record.Seq, Part: w.Part, Start: w.Start}
+			if err := db.WriteSummaries(t.Context(), "flights", []store.Closed{{WindowID: id, Revision: w.Revision, Entries: entries}}); err != nil {
 				return err
 			}
 		}

@@ -472,7 +472,7 @@ func (m *memory) ReadWindows(_ context.Context, _ string, _ uint64, _ schemas.Pa
 }
 
 // WriteSummaries implements evaluate.Windows.
-func (m *memory) WriteSummaries(context.Context, string, uint64, schemas.Part, int64, uint64, []detectors.Entry) error {
+func (m *memory) WriteSummaries(context.Context, string, []evaluate.Closed) error {
 	return nil
 }
 
@@ -543,7 +543,8 @@ func (b *Bench) closedBytes(ctx context.Context, e *Evaluated, merged []store.Me
 				}
 			}
 			if err == nil {
-				err = db.WriteSummaries(ctx, ModelName(0), 1, schemas.PartFeatures, int64(k)*time.Hour.Milliseconds(), w.Revision, entries)
+				id := store.WindowID{SpecSeq: 1, Part: schemas.PartFeatures, Start: int64(k) * time.Hour.Milliseconds()}
+				err = db.WriteSummaries(ctx, ModelName(0), []store.Closed{{WindowID: id, Revision: w.Revision, Entries: entries}})
 			}
 		}
 		var s space

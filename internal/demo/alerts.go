@@ -121,6 +121,10 @@ func kinds(causes []schemas.Cause) []string {
 	return slices.Compact(out)
 }
 
+// slack is by how much the onset of an alert may be off: it is where the
+// evidence points to.
+const slack = 24 * time.Hour
+
 // cause finds the injected fault that an alert is about: one that names it,
 // on one of its columns, while it was in force.
 func (l *listener) cause(a *schemas.Alert) string {
@@ -131,7 +135,7 @@ func (l *listener) cause(a *schemas.Alert) string {
 		if len(f.Columns) > 0 && !slices.ContainsFunc(a.Columns, func(c string) bool { return slices.Contains(f.Columns, c) }) {
 			continue
 		}
-		if a.Onset.Before(f.From.Add(-window)) || a.Onset.After(f.To.Add(window)) {
+		if a.Onset.Before(f.From.Add(-slack)) || a.Onset.After(f.To.Add(slack)) {
 			continue
 		}
 		return f.Name

@@ -52,8 +52,10 @@ func (k *kept) ReadWindows(_ context.Context, _ string, _ uint64, part schemas.P
 	return out, nil
 }
 
-func (k *kept) WriteSummaries(_ context.Context, _ string, _ uint64, _ schemas.Part, start int64, _ uint64, _ []detectors.Entry) error {
-	k.written[start]++
+func (k *kept) WriteSummaries(_ context.Context, _ string, windows []Closed) error {
+	for _, w := range windows {
+		k.written[w.Start]++
+	}
 	return nil
 }
 

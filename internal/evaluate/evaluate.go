@@ -36,12 +36,18 @@ type WindowID struct {
 	Start   int64        `json:"start"` // Unix milliseconds
 }
 
+// Closed is a window as it was judged.
+type Closed struct {
+	WindowID
+	Merged
+}
+
 // Windows reads merged windows, and keeps them as they were judged.
 type Windows interface {
 	// Starts lists the windows in [from, to) that have rows.
 	Starts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error)
 	ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error)
-	WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error
+	WriteSummaries(ctx context.Context, model string, windows []Closed) error
 	// Revised lists closed windows that have got rows since they were written,
 	// at most so many; what is left out comes with a later call.
 	Revised(ctx context.Context, model string, most int) ([]WindowID, error)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/modelwatch/modelwatch/detectors"
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
@@ -36,11 +35,11 @@ type cut struct {
 	away bool
 }
 
-func (c *cut) WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []detectors.Entry) error {
+func (c *cut) WriteSummaries(ctx context.Context, model string, windows []Closed) error {
 	if c.away {
 		return errors.New("it has ended")
 	}
-	return c.kept.WriteSummaries(ctx, model, spec, part, start, revision, entries)
+	return c.kept.WriteSummaries(ctx, model, windows)
 }
 
 // Whoever goes on after a writer that ended between its step and the windows

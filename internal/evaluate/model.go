@@ -352,18 +352,13 @@ func (m *model) decide(ctx context.Context, trips []schemas.Trip, due []ref, aga
 	return nil
 }
 
-// keeping is a window as it was judged.
-type keeping struct {
-	WindowID
-	Merged
-}
-
 // keep keeps windows as they were judged. A later revision replaces an earlier one.
-func (m *model) keep(ctx context.Context, windows []keeping) error {
-	for _, w := range windows {
-		if err := m.e.deps.Windows.WriteSummaries(ctx, m.Name, w.SpecSeq, w.Part, w.Start, w.Revision, w.Entries); err != nil {
-			return fmt.Errorf("keeping a closed window: %w", err)
-		}
+func (m *model) keep(ctx context.Context, windows []Closed) error {
+	if len(windows) == 0 {
+		return nil
+	}
+	if err := m.e.deps.Windows.WriteSummaries(ctx, m.Name, windows); err != nil {
+		return fmt.Errorf("keeping closed windows: %w", err)
 	}
 	return nil
 }
@@ -389,10 +384,10 @@ func (m *model) mend(ctx context.Context, last *schemas.Step) error {
 	if err != nil {
 		return err
 	}
-	windows := make([]keeping, len(refs))
+	windows := make([]Closed, len(refs))
 	for i, j := range in.Windows {
 		read[i].Revision = j.Revision // as it was judged, so that rows that came since are seen
-		windows[i] = keeping{j.WindowID, read[i]}
+		windows[i] = Closed{j.WindowID, read[i]}
 	}
 	return m.keep(ctx, windows)
 }
@@ -403,7 +398,7 @@ type decision struct {
 	state *state
 
 	inputs    inputs
-	keep      []keeping // windows as they were judged
+	keep      []Closed // windows as they were judged
 	verdicts  []schemas.Verdict
 	incidents map[string]schemas.Incident
 	order     []string
@@ -539,7 +534,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	if r.spec.Spec.Baseline != "" {
 		w.Baseline = d.m.e.deps.Baseline(r.spec.Spec.Baseline)
 	}
-	d.keep = append(d.keep, keeping{WindowID{r.part, r.spec.Seq, r.start}, merged})
+	d.keep = append(d.keep, Closed{WindowID{r.part, r.spec.Seq, r.start}, merged})
 	d.inputs.Windows = append(d.inputs.Windows, judged{
 		WindowID: WindowID{r.part, r.spec.Seq, r.start}, End: r.end, Revision: merged.Revision, Coverage: r.coverage, Revised: revised, Past: r.past, Offsets: merged.Offsets,
 	})

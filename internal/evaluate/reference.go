@@ -178,6 +178,9 @@ func (d *decision) history(ctx context.Context, r *ref, w *detectors.Window) (*b
 	if err != nil {
 		return nil, fmt.Errorf("looking for windows to learn from: %w", err)
 	}
+	if int64(len(starts))*int64(length) < int64(learnEvery)*9/10 {
+		return nil, nil // fewer than a week's worth are there
+	}
 	h := budget.NewHistory(w.Baseline, length, d.m.e.cfg.Statistics)
 	h.Calendar = d.m.Calendar
 	for len(starts) > 0 {

@@ -154,7 +154,7 @@ func TestWindowsViewEqualsOnePass(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := windows[0]
-	if err := s.WriteSummaries(ctx, model, 1, schemas.PartFeatures, 0, w.Revision, w.Entries); err != nil {
+	if err := s.WriteSummaries(ctx, model, closed(0, w.Revision, w.Entries)); err != nil {
 		t.Fatal(err)
 	}
 	sameView(t, view(first), merged(logs, 0), 1)
@@ -179,11 +179,11 @@ func TestWindowsViewEqualsOnePass(t *testing.T) {
 	if windows, err = s.ReadWindows(ctx, model, 1, schemas.PartFeatures, []int64{0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.WriteSummaries(ctx, model, 1, schemas.PartFeatures, 0, windows[0].Revision, windows[0].Entries); err != nil {
+	if err := s.WriteSummaries(ctx, model, closed(0, windows[0].Revision, windows[0].Entries)); err != nil {
 		t.Fatal(err)
 	}
 	// An earlier revision that comes late changes nothing.
-	if err := s.WriteSummaries(ctx, model, 1, schemas.PartFeatures, 0, w.Revision, w.Entries); err != nil {
+	if err := s.WriteSummaries(ctx, model, closed(0, w.Revision, w.Entries)); err != nil {
 		t.Fatal(err)
 	}
 	sameView(t, view(first), merged(logs, 0), 1)

@@ -144,28 +144,40 @@ func words(p []byte) []uint64 {
 	return out
 }
 
-// WriteSummaries keeps a closed window as it was judged. A later revision of
-// the same window replaces it; an earlier one changes nothing. It returns
-// when it is durable.
-func (s *Store) WriteSummaries(ctx context.Context, model string, spec uint64, part schemas.Part, start int64, revision uint64, entries []Entry) error {
+// Closed is a closed window as it was judged.
+type Closed struct {
+	WindowID
+	Revision uint64
+	Entries  []Entry
+}
+
+// WriteSummaries keeps closed windows of a model as they were judged. A later
+// revision of the same window replaces it; an earlier one changes nothing. It
+// returns when they are durable.
+func (s *Store) WriteSummaries(ctx context.Context, model string, windows []Closed) error {
 	var streams streamColumns
 	var sums summaryColumns
 	var revisions list[uint64]
-	for i := range entries {
-		streams.add(model, spec, part, start, entries[i].Stream)
-		revisions.add(revision)
-		sums.add(entries[i].Summary)
+	var models list[string]
+	var specs, ends list[uint64]
+	var parts list[uint8]
+	var starts list[int64]
+	for _, w := range windows {
+		for i := range w.Entries {
+			streams.add(model, w.SpecSeq, w.Part, w.Start, w.Entries[i].Stream)
+			revisions.add(w.Revision)
+			sums.add(w.Entries[i].Summary)
+		}
+		models.add(model)
+		specs.add(w.SpecSeq)
+		parts.add(uint8(w.Part))
+		starts.add(w.Start)
+		ends.add(w.Revision)
 	}
 	rows := append(streams.columns(), column{"revision", &revisions})
 	rows = append(rows, sums.columns()...)
-	closed := columns{
-		{"model", &list[string]{model}},
-		{"spec_seq", &list[uint64]{spec}},
-		{"part", &list[uint8]{uint8(part)}},
-		{"window_start", &list[int64]{start}},
-		{"revision", &list[uint64]{revision}},
-	}
-	what := fmt.Sprintf("storing a closed window of %s", model)
+	closed := columns{{"model", &models}, {"spec_seq", &specs}, {"part", &parts}, {"window_start", &starts}, {"revision", &ends}}
+	what := fmt.Sprintf("storing closed windows of %s", model)
 	err := s.forever(ctx, what, func(ctx context.Context) error { return s.insert(ctx, "summaries", rows) })
 	if err != nil {
 		return err
