@@ -227,11 +227,11 @@ func (l *law) bet(s *state, o *outcome, zero, fresh float64, w weights) {
 	}
 	last := bets - 1
 	e := l.follow(s, o, zero)
-	pw := wp
+	pw, pe := wp, e
 	if l.pageDown && s.level > 0 {
-		pw = 0
+		pw, pe = 0, 1 // what was staked before must not win on an increase either
 	}
-	s.page[last] = (s.page[last] + pw) * e
+	s.page[last] = (s.page[last] + pw) * pe
 	s.ticket[last] = (s.ticket[last] + wt) * e
 	pages += s.page[last]
 	tickets += s.ticket[last]
