@@ -61,7 +61,6 @@ type learnt struct {
 	ref      *budget.Reference
 	keys     []budget.Key
 	cuts     int
-	fitted   time.Duration
 	spec     *schemas.Spec
 }
 

@@ -9,7 +9,7 @@
 // made of the same random numbers; an alarm that the twin raises too is not a
 // detection.
 //
-// What it guarantees: one seed gives the same figures on every machine, apart
+// What it guarantees: one seed gives the same figures on machines of one kind, apart
 // from the times; a figure that was not measured is absent and not zero; and a
 // detector that never speaks, or always, fails.
 //

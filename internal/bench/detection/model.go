@@ -74,7 +74,7 @@ type hashed struct {
 	bin  int
 }
 
-// streams of random numbers
+// What random numbers are drawn for.
 const (
 	drawRows = 1 + iota
 	drawCommon
