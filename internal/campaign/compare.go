@@ -189,8 +189,20 @@ func (w *world) compare() verdict {
 	defer stop()
 	counted := testkit.Recount(w, []string{w.c.kafka.Addr}, w.watched...)
 	var v verdict
-	// Windows that got late rows are written anew some seconds after them, and
-	// on a busy machine a step may take its time.
+	// On a busy machine a step may take its time: both have to have judged as much.
+	closed := func(database string) string {
+		return w.c.clickHouse.Query(w, "SELECT count() FROM "+database+".closed_windows FINAL")
+	}
+	if wrong := w.until(10*time.Minute, func() string {
+		if a, b := closed(w.database), closed(alone); a != b {
+			return fmt.Sprintf("%s windows are judged, and %s by the undisturbed replica", a, b)
+		}
+		return ""
+	}); wrong != "" {
+		v.differences = append(v.differences, wrong)
+		return v
+	}
+	// Windows that got late rows are written anew some seconds after them.
 	_ = w.until(45*time.Second, func() string {
 		v = verdict{}
 		v.add(unlike(w.ask(w.database), w.ask(alone)))
