@@ -30,9 +30,10 @@ type look struct {
 // ReadWindows implements evaluate.Windows.
 func (s *judgeStore) ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]evaluate.Merged, error) {
 	got, err := s.Store.ReadWindows(ctx, model, spec, part, starts)
-	if err != nil {
-		return nil, err
-	}
+	return merged(got), err
+}
+
+func merged(got map[int64]store.MergedWindow) map[int64]evaluate.Merged {
 	out := make(map[int64]evaluate.Merged, len(got))
 	for start, w := range got {
 		m := evaluate.Merged{Entries: make([]detectors.Entry, len(w.Entries)), Revision: w.Revision, Offsets: w.Offsets}
@@ -41,7 +42,18 @@ func (s *judgeStore) ReadWindows(ctx context.Context, model string, spec uint64,
 		}
 		out[start] = m
 	}
-	return out, nil
+	return out
+}
+
+// Judged implements evaluate.Windows.
+func (s *judgeStore) Judged(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error) {
+	return s.JudgedStarts(ctx, model, spec, part, from, to)
+}
+
+// ReadJudged implements evaluate.Windows.
+func (s *judgeStore) ReadJudged(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]evaluate.Merged, error) {
+	windows, err := s.ReadSummaries(ctx, model, spec, part, starts)
+	return merged(windows), err
 }
 
 // WriteSummaries implements evaluate.Windows.

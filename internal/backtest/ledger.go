@@ -87,6 +87,17 @@ func (l *ledger) ReadWindows(_ context.Context, _ string, spec uint64, part sche
 	return out, nil
 }
 
+// Judged implements evaluate.Windows: judged windows are not kept, so nothing
+// is learnt again from them.
+func (l *ledger) Judged(context.Context, string, uint64, schemas.Part, int64, int64) ([]int64, error) {
+	return nil, nil
+}
+
+// ReadJudged implements evaluate.Windows.
+func (l *ledger) ReadJudged(context.Context, string, uint64, schemas.Part, []int64) (map[int64]evaluate.Merged, error) {
+	return nil, nil
+}
+
 // WriteSummaries implements evaluate.Windows: a window that everybody has
 // judged is not needed any more.
 func (l *ledger) WriteSummaries(_ context.Context, _ string, windows []evaluate.Closed) error {

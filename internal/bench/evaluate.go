@@ -471,6 +471,16 @@ func (m *memory) ReadWindows(_ context.Context, _ string, _ uint64, _ schemas.Pa
 	return out, nil
 }
 
+// Judged implements evaluate.Windows.
+func (m *memory) Judged(context.Context, string, uint64, schemas.Part, int64, int64) ([]int64, error) {
+	return nil, nil
+}
+
+// ReadJudged implements evaluate.Windows.
+func (m *memory) ReadJudged(context.Context, string, uint64, schemas.Part, []int64) (map[int64]evaluate.Merged, error) {
+	return nil, nil
+}
+
 // WriteSummaries implements evaluate.Windows.
 func (m *memory) WriteSummaries(context.Context, string, []evaluate.Closed) error {
 	return nil

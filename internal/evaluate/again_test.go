@@ -52,6 +52,21 @@ func (k *kept) ReadWindows(_ context.Context, _ string, _ uint64, part schemas.P
 	return out, nil
 }
 
+// Judged lists the windows that were kept.
+func (k *kept) Judged(_ context.Context, _ string, _ uint64, part schemas.Part, from, to int64) (out []int64, err error) {
+	for start := range k.written {
+		if part == schemas.PartFeatures && start >= from && start < to {
+			out = append(out, start)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (k *kept) ReadJudged(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error) {
+	return k.ReadWindows(ctx, model, spec, part, starts)
+}
+
 func (k *kept) WriteSummaries(_ context.Context, _ string, windows []Closed) error {
 	for _, w := range windows {
 		k.written[w.Start]++

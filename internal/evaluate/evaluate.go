@@ -48,6 +48,10 @@ type Windows interface {
 	Starts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error)
 	ReadWindows(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error)
 	WriteSummaries(ctx context.Context, model string, windows []Closed) error
+	// Judged lists the windows in [from, to) that were kept, and ReadJudged
+	// reads them as they were judged last.
+	Judged(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error)
+	ReadJudged(ctx context.Context, model string, spec uint64, part schemas.Part, starts []int64) (map[int64]Merged, error)
 	// Revised lists closed windows that have got rows since they were written,
 	// at most so many; what is left out comes with a later call.
 	Revised(ctx context.Context, model string, most int) ([]WindowID, error)

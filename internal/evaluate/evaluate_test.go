@@ -107,6 +107,14 @@ func (l *ledger) ReadWindows(_ context.Context, _ string, _ uint64, _ schemas.Pa
 	return out, nil
 }
 
+func (l *ledger) Judged(context.Context, string, uint64, schemas.Part, int64, int64) ([]int64, error) {
+	return nil, nil
+}
+
+func (l *ledger) ReadJudged(context.Context, string, uint64, schemas.Part, []int64) (map[int64]Merged, error) {
+	return nil, nil
+}
+
 func (l *ledger) WriteSummaries(context.Context, string, []Closed) error {
 	return nil
 }

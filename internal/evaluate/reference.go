@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/modelwatch/modelwatch/detectors"
@@ -130,11 +132,15 @@ func (d *decision) learn(ctx context.Context, r *ref, w *detectors.Window) error
 	if err != nil {
 		return err
 	}
-	history, err := d.history(ctx, r, w)
+	full := before.DaysOf(r.part) >= d.m.e.cfg.Statistics.FullDays
+	fewest := learnEvery
+	if full {
+		fewest = time.Duration(d.m.e.cfg.Statistics.FullDays * 24 * float64(time.Hour))
+	}
+	history, err := d.history(ctx, r, w, fewest)
 	if err != nil || history == nil {
 		return err
 	}
-	full := before.DaysOf(r.part) >= d.m.e.cfg.Statistics.FullDays
 	fit := history.Fit
 	if full {
 		fit = func() (*budget.Fitted, error) { return history.Refit(before) }
@@ -165,42 +171,63 @@ func (d *decision) learn(ctx context.Context, r *ref, w *detectors.Window) error
 }
 
 // history reads the last four weeks of judged windows of the spec; nil where
-// there are less than a week's, or more than can be read.
-func (d *decision) history(ctx context.Context, r *ref, w *detectors.Window) (*budget.History, error) {
+// there are fewer than so much time's worth, or more than can be read.
+func (d *decision) history(ctx context.Context, r *ref, w *detectors.Window, fewest time.Duration) (*budget.History, error) {
 	length := r.spec.Spec.Window
 	windows := int64(learnFrom / length)
 	windows = min(windows, learnWindows, int64(learnStreams/max(1, len(w.Entries))))
 	from := max(r.end-windows*length.Milliseconds(), r.spec.EffectiveFrom)
-	if windows*int64(length) < int64(learnEvery) {
+	if windows*int64(length) < int64(fewest) || r.end-from < fewest.Milliseconds() {
 		return nil, nil
 	}
-	starts, err := d.m.e.deps.Windows.Starts(ctx, d.m.Name, r.spec.Seq, r.part, from, r.end)
+	starts, err := d.m.e.deps.Windows.Judged(ctx, d.m.Name, r.spec.Seq, r.part, from, r.end)
 	if err != nil {
 		return nil, fmt.Errorf("looking for windows to learn from: %w", err)
 	}
-	if int64(len(starts))*int64(length) < int64(learnEvery)*9/10 {
-		return nil, nil // fewer than a week's worth are there
+	fresh := d.fresh(r, from) // those of this step are kept after it
+	starts = slices.DeleteFunc(starts, func(start int64) bool { _, ok := fresh[start]; return ok })
+	if int64(len(starts)+len(fresh))*int64(length) < int64(fewest)*9/10 {
+		return nil, nil // too many have no rows
 	}
 	h := budget.NewHistory(w.Baseline, length, d.m.e.cfg.Statistics)
 	h.Calendar = d.m.Calendar
+	add := func(start int64, entries []detectors.Entry) error {
+		return h.Add(&detectors.Window{
+			Model: d.m.Name, Part: r.part, Spec: r.spec, Baseline: w.Baseline, Start: start, End: start + length.Milliseconds(),
+			Coverage: 1, Entries: entries,
+		})
+	}
 	for len(starts) > 0 {
 		n := min(len(starts), max(1, 100_000/max(1, len(w.Entries))), 500)
-		read, err := d.m.e.deps.Windows.ReadWindows(ctx, d.m.Name, r.spec.Seq, r.part, starts[:n])
+		read, err := d.m.e.deps.Windows.ReadJudged(ctx, d.m.Name, r.spec.Seq, r.part, starts[:n])
 		if err != nil {
 			return nil, fmt.Errorf("reading windows to learn from: %w", err)
 		}
 		for _, start := range starts[:n] {
-			err := h.Add(&detectors.Window{
-				Model: d.m.Name, Part: r.part, Spec: r.spec, Baseline: w.Baseline, Start: start, End: start + length.Milliseconds(),
-				Coverage: 1, Entries: read[start].Entries,
-			})
-			if err != nil {
+			if err := add(start, read[start].Entries); err != nil {
 				return nil, err
 			}
 		}
 		starts = starts[n:]
 	}
+	for _, start := range slices.Sorted(maps.Keys(fresh)) {
+		if err := add(start, fresh[start]); err != nil {
+			return nil, err
+		}
+	}
 	return h, nil
+}
+
+// fresh gathers the windows from a moment on that this step has judged of the
+// part so far. They are later than all that are kept.
+func (d *decision) fresh(r *ref, from int64) map[int64][]detectors.Entry {
+	out := map[int64][]detectors.Entry{}
+	for _, k := range d.keep {
+		if k.Part == r.part && k.SpecSeq == r.spec.Seq && k.Start >= from && len(k.Entries) > 0 {
+			out[k.Start] = k.Entries
+		}
+	}
+	return out
 }
 
 // expected writes down what the streams of a reference are expected to do,
