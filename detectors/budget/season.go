@@ -39,7 +39,8 @@ type design struct {
 	cells   [][]cell
 	use     []bool
 	n       float64
-	inverse *mat.SymDense // nil: windows of a week or longer have no season
+	ridge   [seasonSize]float64 // windows at 0 that shrink each entry
+	inverse *mat.SymDense       // nil: windows of a week or longer have no season
 }
 
 func newDesign(cells [][]cell, use []bool, window int64) *design {
@@ -70,7 +71,7 @@ func newDesign(cells [][]cell, use []bool, window int64) *design {
 			}
 		}
 	}
-	perHour := math.Max(1, hourMS/float64(window)) // windows within an hour are nearly one observation
+	perHour := hourMS / float64(window) // shrinkage is worth so many hours of data, whatever their windows
 	for i := range seasonSize {
 		k := 0
 		if i >= 48 {
@@ -78,7 +79,8 @@ func newDesign(cells [][]cell, use []bool, window int64) *design {
 		} else if i >= 24 {
 			k = 1
 		}
-		g.SetSym(i, i, g.At(i, i)+shrink[k]*perHour)
+		d.ridge[i] = shrink[k] * perHour
+		g.SetSym(i, i, g.At(i, i)+d.ridge[i])
 	}
 	var ch mat.Cholesky
 	if !ch.Factorize(g) {
@@ -121,7 +123,7 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 	}
 	level = median(vals)
 	if d.inverse != nil {
-		season = d.hours(y, good, level)
+		season = d.start(y, good, level)
 	}
 	left := make([]float64, len(y))
 	for round := range rounds {
@@ -146,29 +148,50 @@ func (d *design) fit(y []float64, good []bool) (level float64, season []float64)
 	return level, season
 }
 
-// hours returns the season that the reweighting begins with: the median of
-// each hour of the day less the level. From nothing it would take hours that
-// are far from all others, as nights without traffic are, for outliers, and
-// move to them by little more than the spread of a calm hour in each round.
-// Windows of several hours begin with nothing.
-func (d *design) hours(y []float64, good []bool, level float64) []float64 {
+// start returns the season that the reweighting begins with: the medians of
+// the hours of the day and of the days of the week, each of what the other
+// leaves (Tukey's median polish, two sweeps). From nothing it would take what
+// is far from all others for outliers, as nights without traffic are, or the
+// one day of a week on which a category is the most frequent one, and move to
+// it by little more than the spread of a calm hour in each round. Windows of
+// several hours begin with the days alone, those of several days with nothing.
+func (d *design) start(y []float64, good []bool, level float64) []float64 {
 	season := make([]float64, seasonSize)
-	var of [24][]float64
-	for t, u := range d.use {
-		if u && good[t] {
-			if len(d.cells[t]) != 1 {
-				return season
+	for range 2 {
+		d.polish(y, good, level, season, 0, 24, func(at []cell) int {
+			if len(at) != 1 {
+				return -1
 			}
-			h := d.cells[t][0].hour
-			of[h] = append(of[h], y[t])
-		}
-	}
-	for h, vals := range of {
-		if len(vals) >= 3 {
-			season[h] = median(vals) - level
-		}
+			return at[0].hour
+		})
+		d.polish(y, good, level, season, 48, 7, func(at []cell) int {
+			for i := range at {
+				if at[i].day != at[0].day {
+					return -1
+				}
+			}
+			return at[0].day
+		})
 	}
 	return season
+}
+
+// polish adds to n entries of the season, from the given one on, the median of
+// what is left of the windows that belong to each; of says to which, -1 for none.
+func (d *design) polish(y []float64, good []bool, level float64, season []float64, from, n int, of func(at []cell) int) {
+	vals := make([][]float64, n)
+	for t, u := range d.use {
+		if u && good[t] {
+			if k := of(d.cells[t]); k >= 0 {
+				vals[k] = append(vals[k], y[t]-level-seasonAt(season, d.cells[t]))
+			}
+		}
+	}
+	for k, v := range vals {
+		if len(v) >= 3 {
+			season[from+k] += median(v)
+		}
+	}
 }
 
 // refine moves level and season to the ridge fit of what they are plus the cut distances.
@@ -202,6 +225,11 @@ func (d *design) refine(left []float64, limit float64, level *float64, season []
 				xty[24+c.hour] += x
 			}
 		}
+	}
+	// Shrinkage is as many windows seen at 0, and like all others they pull by
+	// no more than the limit: what is far from 0 for certain is not pulled back.
+	for i, x := range season {
+		xty[i] += d.ridge[i] * (x - math.Min(limit, math.Max(-limit, x)))
 	}
 	for i := range season {
 		sum := 0.0
