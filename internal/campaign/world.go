@@ -240,23 +240,6 @@ func (w *world) send(records []testkit.Record) {
 	}
 }
 
-// producing sends windows up to n one after the other until done, with a pause
-// between them.
-func (w *world) producing(n float64, pause time.Duration) (wait func()) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for w.produced < n && w.ctx.Err() == nil {
-			w.produce(min(w.produced+1, n))
-			select {
-			case <-time.After(pause):
-			case <-w.ctx.Done():
-			}
-		}
-	}()
-	return func() { <-ended }
-}
-
 // memory is the most that any replica ever had resident, in bytes.
 func (w *world) memory() int64 {
 	w.mu.Lock()
