@@ -187,6 +187,7 @@ func (v *verdict) add(rows int, differences []string) {
 func (w *world) compare() verdict {
 	alone, stop := w.reference()
 	defer stop()
+	w.Log("the undisturbed replica is at rest")
 	counted := testkit.Recount(w, []string{w.c.kafka.Addr}, w.watched...)
 	var v verdict
 	// On a busy machine a step may take its time: both have to have judged as much.

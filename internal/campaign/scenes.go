@@ -9,9 +9,11 @@ import (
 // scenes are all installations of a campaign.
 func scenes() []scene {
 	return []scene{
-		{"kills", true, killing},
-		{"zombies", true, zombies},
-		{"servers", true, servers},
+		{"together", true, together},
+		{"kills", false, killing},
+		{"zombies", false, zombies},
+		{"late-zombie", false, lateZombie},
+		{"servers", false, servers},
 		{"leaving", false, leaving},
 		{"store", false, stores},
 		{"disk", false, diskFull},

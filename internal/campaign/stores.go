@@ -118,7 +118,7 @@ func clocks(s *stage) {
 // what it had.
 func lateZombie(s *stage) {
 	s.newLog(plan{mirrored: true})
-	s.launch(s.dir).ready()
+	other := s.launch(s.dir).ready()
 	z := s.launch(s.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:2:stop", faultpoint.WindowAdd))
 	s.await(30*time.Second, func() string {
 		if !z.said("partitions assigned") {
@@ -136,8 +136,9 @@ func lateZombie(s *stage) {
 	s.produce(6)
 	recovered := s.recover()
 	time.Sleep(3 * time.Second)
-	// It ends as soon as it has stored: whoever joins a group makes all read
-	// their open chunks again, and that would mend what it has done.
+	// It is alone, and ends as soon as it has stored: whoever joins a group makes
+	// all read their open chunks again, and that would mend what it has done.
+	other.kill()
 	const inserts = "SELECT toInt64(count()) FROM %s.partials"
 	before := s.number(inserts)
 	z.signal(syscall.SIGCONT)
@@ -148,7 +149,7 @@ func lateZombie(s *stage) {
 		return ""
 	})
 	z.kill()
-	s.happened("zombie that stores what was stored", fmt.Sprintf("process %d woke when all was read, stored what it had, and was killed", z.cmd.Process.Pid), recovered)
+	s.happened("zombie that stores what was stored", fmt.Sprintf("process %d woke alone when all was stored, stored what it had, and was killed", z.cmd.Process.Pid), recovered)
 	time.Sleep(3 * time.Second)
 	s.verdict = s.counted(s.mirrors())
 }

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,11 +73,13 @@ func (s *stage) newStorm(pace time.Duration) *storm {
 // finish waits for the last events, lets two replicas come to rest, and compares.
 func (s *storm) finish() {
 	s.enough.Store(true)
+	s.Log("nothing more is hurt")
 	<-s.ended
 	for len(s.standing()) < 2 {
 		s.launch(s.dir).ready()
 	}
 	s.rest(s.database, 10*time.Minute)
+	s.Logf("at rest after %.0f windows", s.produced)
 	s.verdict = s.compare()
 }
 
@@ -170,39 +173,53 @@ func killing(s *stage) {
 	st.finish()
 }
 
+// together is the short form: a kill at every step, a zombie and lost servers
+// in one installation, which is compared once.
+func together(s *stage) {
+	st := s.newStorm(700 * time.Millisecond)
+	st.slay(s.aims(len(faultpoint.Steps())))
+	for _, r := range st.standing() {
+		r.ready()
+	}
+	st.wake(aim{faultpoint.WindowAdd, 30})
+	st.deprive(4 * time.Second)
+	st.finish()
+}
+
 // zombies are processes that were away for longer than their session and go on
 // as if nothing had happened, with rows that another has stored by then.
 func zombies(s *stage) {
 	st := s.newStorm(700 * time.Millisecond)
 	st.launch(st.dir).ready()
-	steps := []aim{{faultpoint.WindowAdd, 30}, {faultpoint.Partials, 2}}
-	if s.c.cfg.Short {
-		steps = steps[:1]
-	}
-	for _, a := range steps {
-		z := st.launch(st.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:%d:stop", a.step, a.at))
-		st.await(60*time.Second, func() string {
-			if !z.stopped() {
-				return "the replica does not stop at " + a.step.String()
-			}
-			return ""
-		})
-		began := time.Now()
-		recovered := st.recover() // by the other
-		if away := 5*time.Second - time.Since(began); away > 0 {
-			time.Sleep(away)
-		}
-		z.signal(syscall.SIGCONT)
-		pid := z.cmd.Process.Pid
-		st.await(30*time.Second, func() string {
-			if !z.said("partitions assigned") || strings.Count(z.tail(1<<20), "partitions assigned") < 2 && z.running() {
-				return "the zombie does not join again"
-			}
-			return ""
-		})
-		st.happened("zombie", fmt.Sprintf("process %d was stopped at %s for %s, lost its partitions, and joined again", pid, a.step, time.Since(began).Round(time.Second)), recovered)
+	for _, a := range []aim{{faultpoint.WindowAdd, 30}, {faultpoint.Partials, 2}} {
+		st.wake(a)
 	}
 	st.finish()
+}
+
+// wake stops a process at a step, and lets it go on when others have its
+// partitions.
+func (s *storm) wake(a aim) {
+	z := s.launch(s.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:%d:stop", a.step, a.at))
+	s.await(60*time.Second, func() string {
+		if !z.stopped() {
+			return "the replica does not stop at " + a.step.String()
+		}
+		return ""
+	})
+	began := time.Now()
+	recovered := s.recover() // by the others
+	if away := 5*time.Second - time.Since(began); away > 0 {
+		time.Sleep(away)
+	}
+	z.signal(syscall.SIGCONT)
+	s.await(30*time.Second, func() string {
+		if !z.said("partitions assigned") || strings.Count(z.tail(1<<20), "partitions assigned") < 2 && z.running() {
+			return "the zombie does not join again"
+		}
+		return ""
+	})
+	s.happened("zombie", fmt.Sprintf("process %d was stopped at %s for %s, lost its partitions, and joined again", z.cmd.Process.Pid, a.step, time.Since(began).Round(time.Second)), recovered)
 }
 
 // leaving stops replicas in order, in the middle of chunks, and lets the group
@@ -232,55 +249,61 @@ func leaving(s *stage) {
 
 // servers takes each server away and brings it back.
 func servers(s *stage) {
-	away := 60 * time.Second
-	if s.c.cfg.Short {
-		away = 4 * time.Second
-	}
 	st := s.newStorm(700 * time.Millisecond)
-	a, b := st.launch(st.dir).ready(), st.launch(st.dir).ready()
+	st.launch(st.dir).ready()
+	st.launch(st.dir).ready()
 	time.Sleep(2 * time.Second)
+	st.deprive(60 * time.Second)
+	st.finish()
+}
 
+// heard says whether a replica that runs has said something.
+func (s *storm) heard(words ...string) bool {
+	return slices.ContainsFunc(s.standing(), func(r *replica) bool { return r.said(words...) })
+}
+
+// deprive takes each server away for a while.
+func (s *storm) deprive(away time.Duration) {
 	pid := s.c.clickHouse.PID()
-	st.inserting()
+	s.inserting()
 	s.c.clickHouse.Kill(s)
 	time.Sleep(away)
 	s.c.clickHouse.Start(s)
-	st.happened("ClickHouse killed during an insert, away "+away.String(), fmt.Sprintf("the engine's process was %d, is %d", pid, s.c.clickHouse.PID()), st.recover())
+	s.happened("ClickHouse killed during an insert, away "+away.String(), fmt.Sprintf("the engine's process was %d, is %d", pid, s.c.clickHouse.PID()), s.recover())
 
-	pid = st.nats.PID()
-	st.nats.Kill(s)
+	pid = s.nats.PID()
+	s.nats.Kill(s)
 	time.Sleep(away / 2)
-	st.nats.Start(s)
-	st.await(30*time.Second, func() string {
-		if !a.said("NATS is back") && !b.said("NATS is back") {
+	s.nats.Start(s)
+	s.await(30*time.Second, func() string {
+		if !s.heard("NATS is back") {
 			return "nobody says that NATS is back"
 		}
 		return ""
 	})
-	st.happened("NATS away "+(away/2).String(), fmt.Sprintf("the server's process was %d, is %d", pid, st.nats.PID()), st.recover())
+	s.happened("NATS away "+(away/2).String(), fmt.Sprintf("the server's process was %d, is %d", pid, s.nats.PID()), s.recover())
 
-	pid = st.nats.PID()
-	st.nats.Kill(s)
-	st.nats.Wipe(s)
-	st.nats.Start(s)
-	st.await(30*time.Second, func() string {
-		if !a.said("the stream was made anew") && !b.said("the stream was made anew") {
+	pid = s.nats.PID()
+	s.nats.Kill(s)
+	s.nats.Wipe(s)
+	s.nats.Start(s)
+	s.await(30*time.Second, func() string {
+		if !s.heard("the stream was made anew") {
 			return "nobody says that the stream was made anew"
 		}
 		return ""
 	})
-	st.happened("NATS's disk wiped", fmt.Sprintf("the server's process was %d, is %d, and the streams were filled from the journal", pid, st.nats.PID()), st.recover())
+	s.happened("NATS's disk wiped", fmt.Sprintf("the server's process was %d, is %d, and the streams were filled from the journal", pid, s.nats.PID()), s.recover())
 
 	pid = s.c.kafka.PID()
 	s.c.kafka.Stop(s)
 	s.c.kafka.Start(s)
-	st.happened("broker restarted", fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), st.recover())
+	s.happened("broker restarted", fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), s.recover())
 	pid = s.c.kafka.PID()
 	s.c.kafka.Kill(s)
 	time.Sleep(away)
 	s.c.kafka.Start(s)
-	st.happened("broker killed, away "+away.String(), fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), st.recover())
-	st.finish()
+	s.happened("broker killed, away "+away.String(), fmt.Sprintf("the broker's process was %d, is %d", pid, s.c.kafka.PID()), s.recover())
 }
 
 // inserting waits for the moment in which an insert is under way.
