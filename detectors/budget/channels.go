@@ -23,7 +23,7 @@ const (
 	TopShare   = "top_share"   // 2·asin √share of the values that are the reference's most common one
 	Distinct   = "distinct"    // ln of distinct values over as many as are expected; categories, whole only
 	Volume     = "volume"      // ln of the rows
-	LabelRate  = "label_rate"  // ln of the rows with labels
+	LabelRate  = "label_rate"  // -ln of the rows with labels: more of them are no gap
 )
 
 // order is the order in which the channels of a stream are told; a channel's

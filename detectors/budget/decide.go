@@ -41,7 +41,9 @@ func newLaw(k Key, h *schemas.Healthy, p *Parameters) law {
 	switch k.Channel {
 	case NullRate, NaNRate, AbsentRate, UnseenRate:
 		l.upOnly = true
-	case Volume, LabelRate:
+	case LabelRate:
+		l.upOnly = true
+	case Volume:
 		l.pageDown = true // twice the traffic wakes nobody
 	}
 	if l.tickets && !l.pages {

@@ -650,7 +650,7 @@ func (j *judging) observe(it *item, v schemas.Verdict) streak.Observation {
 	case channelGroup(it.Key) == groupRates:
 		o.Effect.Share = &effect
 	case it.Role == schemas.RoleRows:
-		x := math.Expm1(shift)
+		x := math.Expm1(shift * sign(it.Channel))
 		o.Effect.Share = &x
 	default:
 		x := math.Abs(shift)
@@ -672,11 +672,19 @@ func (j *judging) observe(it *item, v schemas.Verdict) streak.Observation {
 func (it *item) people(y float64) float64 {
 	switch {
 	case it.Role == schemas.RoleRows:
-		return math.Exp(y)
+		return math.Exp(y * sign(it.Channel))
 	case it.Channel == TopShare || channelGroup(it.Key) == groupRates:
 		return people(y)
 	}
 	return y
+}
+
+// sign is that of a logarithm of rows in its channel.
+func sign(channel string) float64 {
+	if channel == LabelRate {
+		return -1
+	}
+	return 1
 }
 
 // people turns 2·asin √share into the share.

@@ -160,7 +160,7 @@ func (g *group) measure(w *detectors.Window, out []reading) ([]reading, error) {
 	if g.yardstick == nil {
 		return append(out, reading{group: g, Observation: Observation{
 			Key: Key{Role: g.role, Feature: g.feature, Channel: g.volume},
-			Y:   math.Log(float64(g.rows)), R: 1 / float64(g.rows), N: g.rows,
+			Y:   math.Log(float64(g.rows)) * sign(g.volume), R: 1 / float64(g.rows), N: g.rows,
 		}}), nil
 	}
 	if g.whole == nil {

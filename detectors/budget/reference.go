@@ -172,3 +172,16 @@ func round6(x float64) float64 {
 	}
 	return math.Round(x*scale) / scale
 }
+
+// ExpectedRows is how many events of a part a healthy window has, by the fit of
+// its volume; false where none was fitted.
+func (r *Reference) ExpectedRows(part schemas.Part, start, end int64, c Calendar) (float64, bool) {
+	channel := volumeOf(part)
+	h, ok := r.Healthy(Key{Role: schemas.RoleRows, Feature: part.String(), Channel: channel})
+	if !ok {
+		return 0, false
+	}
+	l := law{Healthy: &h}
+	m, _ := l.expected(c.cells(start, end), end)
+	return math.Exp(m * sign(channel)), true
+}

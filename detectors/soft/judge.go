@@ -12,9 +12,9 @@ import (
 
 // Memory is what soft remembers between windows. The zero value remembers nothing.
 type Memory struct {
-	Delivered schemas.Part  `json:"delivered,omitempty"` // parts that have had rows
-	Empty     []Empty       `json:"empty,omitempty"`     // parts without, sorted
-	Gap       *Gap          `json:"gap,omitempty"`       // while predictions and features differ
+	Delivered schemas.Part `json:"delivered,omitempty"` // parts that have had rows
+	Empty     []Empty      `json:"empty,omitempty"`     // parts without, sorted
+	Gap       *Gap         `json:"gap,omitempty"`       // while predictions and features differ
 }
 
 // Empty counts the windows of one part without rows.
@@ -36,11 +36,12 @@ type Gap struct {
 }
 
 // Judge says whether a closed window of a part that has delivered before has
-// any rows at all. Windows of one part must come in order, each once and
-// empty ones too; parts share a memory. m stays as it is.
-func Judge(w *detectors.Window, p Parameters, m Memory) ([]detectors.Finding, Memory) {
+// any rows at all. expected is how many rows a healthy window has at that
+// time, NaN where that is not known. Windows of one part must come in order,
+// each once and empty ones too; parts share a memory. m stays as it is.
+func Judge(w *detectors.Window, expected float64, p Parameters, m Memory) ([]detectors.Finding, Memory) {
 	next := m
-	if f := next.noData(w, Rows(w), p); f != nil {
+	if f := next.noData(w, Rows(w), expected, p); f != nil {
 		return []detectors.Finding{*f}, next
 	}
 	return nil, next
@@ -62,7 +63,7 @@ func Rows(w *detectors.Window) uint64 {
 // window not fully covered neither lengthens nor ends it; windows with rows
 // say that it is over, as many in a row as clear asks for. The part's name
 // stands for the columns of the finding, as each part fails on its own.
-func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detectors.Finding {
+func (m *Memory) noData(w *detectors.Window, rows uint64, expected float64, p Parameters) *detectors.Finding {
 	var was Empty
 	var others []Empty
 	for _, e := range m.Empty {
@@ -96,10 +97,13 @@ func (m *Memory) noData(w *detectors.Window, rows uint64, p Parameters) *detecto
 	}
 	was.Part, was.OK = w.Part, 0
 	defer func() { keep() }()
-	if w.Coverage < p.MinCoverage {
+	if quiet := expected < p.NoDataRows; w.Coverage < p.MinCoverage || quiet {
 		// Nothing came from what was read; of the rest we cannot tell.
 		if was.Detected == 0 {
 			return nil
+		}
+		if quiet {
+			return noDataFinding(w, was, schemas.StateUnknown, "hardly any rows are expected at this time")
 		}
 		return noDataFinding(w, was, schemas.StateUnknown, "not all partitions delivered")
 	}

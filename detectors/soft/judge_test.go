@@ -19,6 +19,14 @@ type world struct {
 	memory soft.Memory
 	next   int64
 	p      soft.Parameters
+	night  bool // hardly any rows are expected
+}
+
+func (w *world) expected() float64 {
+	if w.night {
+		return 3
+	}
+	return math.NaN()
 }
 
 func (w *world) window(part schemas.Part, rows uint64) *detectors.Window {
@@ -34,7 +42,7 @@ func (w *world) window(part schemas.Part, rows uint64) *detectors.Window {
 // judge takes the memory through the journal each time.
 func (w *world) judge(t *testing.T, win *detectors.Window) []detectors.Finding {
 	t.Helper()
-	f, m := soft.Judge(win, w.p, w.memory)
+	f, m := soft.Judge(win, w.expected(), w.p, w.memory)
 	body, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
@@ -71,13 +79,22 @@ func TestNoData(t *testing.T) {
 	f(0, 1, "")
 	f(0, 1, "")
 	f(1, 1, "")
+	w.night = true
+	f(0, 1, "") // nobody is up
+	f(0, 1, "")
+	f(0, 1, "")
+	f(1, 1, "")
+	w.night = false
 	f(0, 1, "")
 	f(0, .5, "") // cannot be told
 	found := f(0, 1, "no_data error critical [features] []")
-	if found[0].Onset != 4*hour || found[0].Detected != 7*hour {
+	if found[0].Onset != 8*hour || found[0].Detected != 11*hour {
 		t.Errorf("%+v", found[0])
 	}
 	f(0, .5, "no_data unknown critical [features] []")
+	w.night = true
+	f(0, 1, "no_data unknown critical [features] []")
+	w.night = false
 	f(0, 1, "no_data error critical [features] []")
 	f(1, 1, "no_data ok critical [features] []")
 	f(0, 1, "") // once only
@@ -87,13 +104,13 @@ func TestNoData(t *testing.T) {
 	f(1, 1, "")
 	f(0, 1, "")
 	found = f(0, 1, "no_data error critical [features] []")
-	if found[0].Onset != int64(12+w.p.Clear)*hour {
+	if found[0].Onset != int64(17+w.p.Clear)*hour {
 		t.Errorf("%+v", found[0])
 	}
 	f(1, 1, "no_data ok critical [features] []")
 	f(0, 1, "")
 	found = f(0, 1, "no_data error critical [features] []")
-	if found[0].Onset != int64(15+w.p.Clear)*hour {
+	if found[0].Onset != int64(20+w.p.Clear)*hour {
 		t.Errorf("%+v", found[0])
 	}
 }

@@ -755,12 +755,16 @@ func (d *decision) detect(ctx context.Context, w *detectors.Window, memory memor
 		return nil, nil, memory, err
 	}
 	take(v, f)
-	f, sm := soft.Judge(w, cfg.Soft, memory.soft)
-	take(nil, f)
 	ref, err := d.reference(ctx, w)
 	if err != nil {
 		return nil, nil, memory, err
 	}
+	expected, known := ref.ExpectedRows(w.Part, w.Start, w.End, d.m.Calendar)
+	if !known {
+		expected = math.NaN()
+	}
+	f, sm := soft.Judge(w, expected, cfg.Soft, memory.soft)
+	take(nil, f)
 	if revised {
 		v, f, err = budget.Revise(w, ref, d.m.Calendar, cfg.Statistics)
 		take(v, f)
