@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/modelwatch/modelwatch/internal/faultpoint"
@@ -28,9 +29,11 @@ func TestShortCampaign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := report.Table(lines{t}); err != nil {
+	var table strings.Builder
+	if err := report.Table(&table); err != nil {
 		t.Fatal(err)
 	}
+	t.Log("\n" + table.String())
 	if !report.Sound() {
 		t.Errorf("the campaign has found something: %q", report.Problems)
 	}
