@@ -31,8 +31,14 @@ var operationNames = []struct {
 	bit  Operations
 	name string
 }{
-	{OperationRead, "Read"}, {OperationWrite, "Write"}, {OperationCreate, "Create"}, {OperationDelete, "Delete"}, {OperationAlter, "Alter"},
-	{OperationDescribe, "Describe"}, {OperationDescribeConfigs, "DescribeConfigs"}, {OperationAlterConfigs, "AlterConfigs"},
+	{OperationRead, "Read"},
+	{OperationWrite, "Write"},
+	{OperationCreate, "Create"},
+	{OperationDelete, "Delete"},
+	{OperationAlter, "Alter"},
+	{OperationDescribe, "Describe"},
+	{OperationDescribeConfigs, "DescribeConfigs"},
+	{OperationAlterConfigs, "AlterConfigs"},
 }
 
 // String lists the operations by Kafka's names.

@@ -289,12 +289,20 @@ func (w *world) lookThroughCommands(t *testing.T, s *service) {
 		t.Error("no sample shows a hashed value")
 	}
 	for _, args := range [][]string{
-		{"alerts", "--state", "all", "--url", s.url}, {"alerts", "--json", "--url", s.url},
-		{"check", "monitors"}, {"check", "monitors", "--json"},
-		{"check", "monitors", "--connect", "--config", "modelwatch.yaml"}, {"check", "monitors", "--connect", "--json", "--config", "modelwatch.yaml"},
+		{"alerts", "--state", "all", "--url", s.url},
+		{"alerts", "--json", "--url", s.url},
+		{"check", "monitors"},
+		{"check", "monitors", "--json"},
+		{"check", "monitors", "--connect", "--config", "modelwatch.yaml"},
+		{"check", "monitors", "--connect", "--json", "--config", "modelwatch.yaml"},
 		{"run", "--check-config", "--config", "modelwatch.yaml"},
-		{"--help"}, {"run", "--help"}, {"check", "--help"}, {"alerts", "--help"}, {"version"},
-		{"explain", hostileNames[2], "--url", s.url}, {"explain", hostileNames[1], "--url", s.url},
+		{"--help"},
+		{"run", "--help"},
+		{"check", "--help"},
+		{"alerts", "--help"},
+		{"version"},
+		{"explain", hostileNames[2], "--url", s.url},
+		{"explain", hostileNames[1], "--url", s.url},
 	} {
 		w.run(t, args...)
 	}

@@ -790,7 +790,8 @@ func (d *decision) detect(ctx context.Context, w *detectors.Window, memory memor
 func (d *decision) step(at time.Time) (schemas.Step, error) {
 	params, err := json.Marshal(parameters{
 		d.m.e.cfg.Hard, d.m.e.cfg.Soft, d.m.e.cfg.Statistics, d.config(), d.m.Retrain, d.m.Severity,
-		stated{d.m.Budget.Pages, d.m.Budget.Tickets, d.m.Budget.Per.Milliseconds(), d.factor}, d.m.Importance,
+		stated{d.m.Budget.Pages, d.m.Budget.Tickets, d.m.Budget.Per.Milliseconds(), d.factor},
+		d.m.Importance,
 	})
 	if err != nil {
 		return schemas.Step{}, fmt.Errorf("writing the parameters of a step: %w", err)

@@ -325,7 +325,7 @@ func (l *Loop) check(r *window.Run) {
 	v.Extra = l.extras
 	v.Value = func(column int, row int32) string {
 		c, at := &b.Columns[r.Layout[column]], row+int32(r.From)
-		value := ""
+		var value string
 		switch c.Kind[at] {
 		case schemas.KindText, schemas.KindBool:
 			value = b.String(c.Text[at])

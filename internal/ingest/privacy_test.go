@@ -100,9 +100,9 @@ func TestSensitiveValuesAreNotKept(t *testing.T) {
 		values = append(values, event(ssn, 77123456.5, "boat"))
 	}
 	values = append(values, event(other, ssn, "car"), event(ssn, true, "car"),
-		`{"model":"loan","features":{"ssn":"`+ssn+`"`,                                         // cannot be parsed
-		`{"model":"ship","features":{"ssn":"`+ssn+`"}}`,                                       // of an unknown model
-		`{"model":"loan","ts":"9999-01-01T00:00:00Z","features":{"ssn":"`+ssn+`"}}`,           // of the future
+		`{"model":"loan","features":{"ssn":"`+ssn+`"`,                                          // cannot be parsed
+		`{"model":"ship","features":{"ssn":"`+ssn+`"}}`,                                        // of an unknown model
+		`{"model":"loan","ts":"9999-01-01T00:00:00Z","features":{"ssn":"`+ssn+`"}}`,            // of the future
 		`{"model":"loan","features":{"ssn":"`+ssn+`","income":"`+strings.Repeat(ssn, 50)+`"}}`, // long
 	)
 	for _, key := range []string{"", "a key of this installation"} {

@@ -99,7 +99,8 @@ func (v *Verifier) plan(ctx context.Context) (*plan, error) {
 		if !ours {
 			return
 		}
-		p, why := at[placeOf(s.Chunk)], ""
+		p := at[placeOf(s.Chunk)]
+		var why string
 		switch {
 		case p == nil && !v.newest(s.Chunk):
 			why = fmt.Sprintf("topic %s was made again since, and its log is gone", s.Topic)

@@ -88,8 +88,18 @@ func (s *Store) Fits(ctx context.Context, model, fit string, rows []schemas.Stre
 	}
 	return s.briefly(ctx, "storing what is expected of streams", func(ctx context.Context) error {
 		return s.insert(ctx, "stream_fits", columns{
-			{"model", &models}, {"fit", &fits}, {"role", &roles}, {"feature", &features}, {"slice", &slices}, {"channel", &channels},
-			{"noise", &noise}, {"phi", &phi}, {"smallest_alarm", &smallest}, {"time_to_detect", &detect}, {"honesty_p", &honesty}, {"state", &states},
+			{"model", &models},
+			{"fit", &fits},
+			{"role", &roles},
+			{"feature", &features},
+			{"slice", &slices},
+			{"channel", &channels},
+			{"noise", &noise},
+			{"phi", &phi},
+			{"smallest_alarm", &smallest},
+			{"time_to_detect", &detect},
+			{"honesty_p", &honesty},
+			{"state", &states},
 		})
 	})
 }
