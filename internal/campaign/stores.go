@@ -119,7 +119,7 @@ func clocks(s *stage) {
 func lateZombie(s *stage) {
 	s.newLog(plan{mirrored: true})
 	other := s.launch(s.dir).ready()
-	z := s.launch(s.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:2:stop", faultpoint.WindowAdd))
+	z := s.launch(s.dir, fmt.Sprintf("MODELWATCH_FAULT=%s:1:stop", faultpoint.Storing))
 	s.await(30*time.Second, func() string {
 		if !z.said("partitions assigned") {
 			return "the second replica has no partitions"
@@ -135,7 +135,9 @@ func lateZombie(s *stage) {
 	})
 	s.produce(6)
 	recovered := s.recover()
-	time.Sleep(3 * time.Second)
+	if v := s.counted(s.mirrors()); len(v.differences) > 0 {
+		s.Fatal("windows differ before the zombie wakes")
+	}
 	// It is alone, and ends as soon as it has stored: whoever joins a group makes
 	// all read their open chunks again, and that would mend what it has done.
 	other.kill()

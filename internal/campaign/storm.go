@@ -35,7 +35,7 @@ func faults(until int) (out []testkit.TrafficFault) {
 
 // reaches says after how many times of a step, at most, a process is killed.
 var reaches = map[faultpoint.Step]int{
-	faultpoint.Fetch: 40, faultpoint.Decode: 1500, faultpoint.WindowAdd: 60, faultpoint.Partials: 5, faultpoint.Progress: 5, faultpoint.Place: 1,
+	faultpoint.Fetch: 40, faultpoint.Decode: 1500, faultpoint.WindowAdd: 60, faultpoint.Storing: 3, faultpoint.Partials: 5, faultpoint.Progress: 5, faultpoint.Place: 1,
 	faultpoint.Commit: 20, faultpoint.Journal: 2, faultpoint.Published: 1, faultpoint.Marked: 1,
 }
 

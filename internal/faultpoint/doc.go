@@ -24,6 +24,7 @@ const (
 	Fetch         Step = iota // an answer of a broker is at hand
 	Decode                    // a record has been decoded
 	WindowAdd                 // rows have been gathered, and nothing is stored of them
+	Storing                   // rows are about to be stored, whatever becomes of their partition
 	Partials                  // rows are stored, their progress is not
 	Progress                  // progress is stored, the group is not told
 	Place                     // the same, of rows, and it is a place to resume from
@@ -35,7 +36,7 @@ const (
 )
 
 var stepNames = [numberOfSteps]string{
-	"fetch", "decode", "window-add", "partials-written", "progress-written", "place-written", "commit",
+	"fetch", "decode", "window-add", "storing", "partials-written", "progress-written", "place-written", "commit",
 	"journal-step-written", "outbox-published", "outbox-marked",
 }
 

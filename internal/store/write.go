@@ -281,6 +281,9 @@ func (s *Store) commit(ctx context.Context, b *buffers) error {
 }
 
 func (s *Store) commitRows(ctx context.Context, b *buffers) error {
+	if b.partials.columns().rows() > 0 {
+		faultpoint.Reach(faultpoint.Storing)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, t := range []struct {
 		table string
