@@ -46,6 +46,9 @@ func (a *App) measure(m *telemetry.Metrics) error {
 	return errors.Join(errs...)
 }
 
+// Judged is how many windows this process has judged.
+func (a *App) Judged() int64 { return a.judges.Windows.Load() }
+
 // Lag tells how far each partition that is read here is behind.
 func (a *App) Lag() map[string]int64 {
 	if f := a.reading.fetcher.Load(); f != nil {

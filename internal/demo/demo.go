@@ -298,10 +298,15 @@ func (d *demo) announce(at time.Time) {
 	}
 }
 
-// drain waits until everything is read and nothing more is said.
+// drain waits until everything is read, and for a while nothing more is judged
+// or said.
 func (d *demo) drain(ctx context.Context, service *app.App) error {
+	judged, since := service.Judged(), time.Now()
 	for ctx.Err() == nil {
-		if behind(service) == 0 && d.alerts.quiet() > 8*time.Second {
+		if n := service.Judged(); n != judged {
+			judged, since = n, time.Now()
+		}
+		if behind(service) == 0 && d.alerts.quiet() > 8*time.Second && time.Since(since) > 8*time.Second {
 			return errOver
 		}
 		select {
