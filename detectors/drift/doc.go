@@ -1,6 +1,6 @@
-// Package drift says whether the distribution of a column has moved away from
-// its reference. Statistic (Measure: an effect on one scale, and a p-value)
-// and decision (Decide) are kept apart, so that either can be replaced.
+// Package drift holds the statistics that say how far a distribution is from
+// its reference: distances between binned counts, and p-values. What is
+// alarmed is decided by detectors/budget.
 //
 // All effects are on one scale, reference standard deviations of a shift:
 // WassersteinSD for numbers is that by its construction, and CohenW for
