@@ -121,14 +121,22 @@ func (p producer) send(topic string, partition int32, values ...string) {
 
 func topicID(t *testing.T, c *Client, topic string) TopicID {
 	t.Helper()
-	m, err := c.Metadata(within(t, 10*time.Second), topic)
-	if err != nil {
-		t.Fatal(err)
+	ctx := within(t, 10*time.Second)
+	for {
+		m, err := c.Metadata(ctx, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tp := m.Topic(topic); tp != nil && tp.Err == nil && tp.ID != (TopicID{}) {
+			return tp.ID
+		}
+		// A topic that was just made may not be known yet.
+		select {
+		case <-ctx.Done():
+			t.Fatalf("metadata of %s: %+v", topic, m)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	if tp := m.Topic(topic); tp == nil || tp.Err != nil || tp.ID == (TopicID{}) {
-		t.Fatalf("metadata of %s: %+v", topic, m)
-	}
-	return m.Topic(topic).ID
 }
 
 func open(t *testing.T, c *Client, topic string, partition int32, offset int64) *Source {
