@@ -1,8 +1,8 @@
 package campaign
 
 import (
+	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -38,8 +38,13 @@ func pressure(s *stage) {
 		s.produce(s.produced + 1)
 		time.Sleep(500 * time.Millisecond)
 		lag = max(lag, a.metric("modelwatch_lag")+b.metric("modelwatch_lag"))
-		if _, body := a.get("/readyz"); strings.Contains(body, "lag") {
-			shown = true
+		var answer struct {
+			Lag map[string]int64 `json:"lag"`
+		}
+		_, body := a.get("/readyz")
+		_ = json.Unmarshal([]byte(body), &answer) // what is no answer shows no lag
+		for _, behind := range answer.Lag {
+			shown = shown || behind > 0
 		}
 	}
 	lasted := time.Since(began)
