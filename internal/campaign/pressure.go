@@ -30,7 +30,7 @@ func pressure(s *stage) {
 	steady := float64(s.total()-was) / time.Since(began).Seconds()
 	_ = s.recover()
 
-	s.c.proxy.SetDelay(2 * time.Second)
+	s.c.proxy.SetDelay(6 * time.Second)
 	defer s.c.proxy.SetDelay(0)
 	began, was = time.Now(), s.total()
 	before, lag, shown := read(), 0., false
