@@ -140,6 +140,7 @@ type Source struct {
 	epoch       int32 // of the record before offset
 	seek        uint64
 	marks       marks
+	end         int64 // of the log, asked for while nothing is fetched; only to be shown
 	marksSeen   bool
 	leader      int32
 	leaderEpoch int32
@@ -679,7 +680,7 @@ func (s *Source) State() SourceState {
 	defer f.mu.Unlock()
 	return SourceState{
 		Topic: s.topic, ID: s.id, Partition: s.part, Offset: s.offset,
-		HighWatermark: s.marks.high, LastStable: s.marks.stable, LogStart: s.marks.start,
+		HighWatermark: s.marks.high, LastStable: max(s.marks.stable, s.end), LogStart: s.marks.start,
 		At: s.marks.at, Leader: s.leader, Err: s.lastErr,
 	}
 }
@@ -694,6 +695,28 @@ func (f *Fetcher) States() []SourceState {
 		states[i] = s.State()
 	}
 	return states
+}
+
+// Ends asks for the ends of partitions that nothing was fetched of since then,
+// because their worker waits: what is behind them grows meanwhile, and has to
+// be seen. It changes nothing but what States shows. A partition whose end
+// cannot be had is asked for again with the next call.
+func (f *Fetcher) Ends(ctx context.Context, since time.Time) {
+	f.mu.Lock()
+	sources := slices.Clone(f.sources)
+	f.mu.Unlock()
+	for _, s := range sources {
+		if st := s.State(); st.At.IsZero() || !st.At.Before(since) {
+			continue
+		}
+		end, err := f.client.ListOffset(ctx, s.topic, s.part, LogEnd)
+		if err != nil {
+			continue
+		}
+		f.mu.Lock()
+		s.end = end
+		f.mu.Unlock()
+	}
 }
 
 // fetchRequest is one request to one node; it is reused.

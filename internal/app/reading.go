@@ -46,6 +46,11 @@ func (r *reading) serve(ctx context.Context, a consumers.Assignment) error {
 	defer stop()
 	fetched := make(chan error, 1)
 	go func() { fetched <- fetcher.Run(fetching) }()
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		watchEnds(fetching, fetcher)
+	}()
 	var g errgroup.Group
 	var errs []error
 	for _, p := range a.Partitions {
@@ -58,7 +63,23 @@ func (r *reading) serve(ctx context.Context, a consumers.Assignment) error {
 	}
 	errs = append(errs, g.Wait())
 	stop()
+	<-looked
 	return errors.Join(append(errs, <-fetched)...)
+}
+
+// lookEvery is the time between two looks at the ends of partitions that wait.
+const lookEvery = 5 * time.Second
+
+// watchEnds keeps the lag of partitions that wait for the store true.
+func watchEnds(ctx context.Context, fetcher *consumers.Fetcher) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookEvery):
+		}
+		fetcher.Ends(ctx, faultpoint.Now().Add(-lookEvery))
+	}
 }
 
 // follow runs a loop for ever: a partition in trouble stops no other.
