@@ -11,19 +11,7 @@ import (
 // JudgedStarts lists the closed windows in [from, to) that have rows, also
 // those whose partials are gone.
 func (s *Store) JudgedStarts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error) {
-	var out []int64
-	err := s.read(ctx, "reading which closed windows have rows", `SELECT DISTINCT window_start FROM summaries
-		WHERE model = {model:String} AND spec_seq = {spec:UInt64} AND part = {part:UInt8} AND window_start >= {from:Int64} AND window_start < {to:Int64}
-		ORDER BY window_start`,
-		bound{"model": model, "spec": spec, "part": uint8(part), "from": from, "to": to},
-		func() { out = nil },
-		func(row driver.Rows) error {
-			var start int64
-			err := row.Scan(&start)
-			out = append(out, start)
-			return err
-		})
-	return out, err
+	return s.starts(ctx, "reading which closed windows have rows", "summaries", model, spec, part, from, to)
 }
 
 // ReadSummaries returns closed windows as they were judged last, in the form

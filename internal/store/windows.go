@@ -285,8 +285,13 @@ func (s *Store) Closed(ctx context.Context, model string, spec uint64, part sche
 // Starts returns the starts of the windows of a part of a model in [from, to)
 // that have rows under the spec, in order.
 func (s *Store) Starts(ctx context.Context, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error) {
+	return s.starts(ctx, "reading which windows have rows", "partials", model, spec, part, from, to)
+}
+
+// starts lists the windows of which a table of this package has rows.
+func (s *Store) starts(ctx context.Context, what, table, model string, spec uint64, part schemas.Part, from, to int64) ([]int64, error) {
 	var out []int64
-	err := s.read(ctx, "reading which windows have rows", `SELECT DISTINCT window_start FROM partials
+	err := s.read(ctx, what, `SELECT DISTINCT window_start FROM `+table+`
 		WHERE model = {model:String} AND spec_seq = {spec:UInt64} AND part = {part:UInt8} AND window_start >= {from:Int64} AND window_start < {to:Int64}
 		ORDER BY window_start`,
 		bound{"model": model, "spec": spec, "part": uint8(part), "from": from, "to": to},
