@@ -77,11 +77,10 @@ type Diagnosis struct {
 // Examine tells what the plan can see with the reference: sizes are those of
 // Shifts, times are expected ones at all streams' weights.
 func Examine(ref *Reference, plan *Plan, p Parameters) Diagnosis {
-	d := Diagnosis{Budget: plan.budget}
+	d := Diagnosis{Budget: plan.budget, Streams: StreamsOf(ref, plan, p)}
 	for _, k := range ref.Keys() {
 		h, _ := ref.Healthy(k)
 		d.Days = math.Max(d.Days, h.Days)
-		d.Streams = append(d.Streams, plan.health(k, &h, &p))
 	}
 	d.Stages = Stages(d.Days)
 	d.Blind = ref.blind(&p)
@@ -93,6 +92,17 @@ func Examine(ref *Reference, plan *Plan, p Parameters) Diagnosis {
 		d.Offers = append(d.Offers, other.offer(ref, &p))
 	}
 	return d
+}
+
+// StreamsOf tells what is known of each stream of the reference, by key: the
+// part of a diagnosis that the view of streams shows.
+func StreamsOf(ref *Reference, plan *Plan, p Parameters) []Health {
+	var out []Health
+	for _, k := range ref.Keys() {
+		h, _ := ref.Healthy(k)
+		out = append(out, plan.health(k, &h, &p))
+	}
+	return out
 }
 
 func (p *Plan) health(k Key, h *schemas.Healthy, par *Parameters) Health {

@@ -236,9 +236,9 @@ func (d *decision) expected(ctx context.Context, w *detectors.Window, ref *budge
 	if d.m.e.deps.Learnt == nil || plan == nil || d.m.written[plan] {
 		return nil
 	}
-	diagnosis := budget.Examine(ref, plan, d.m.e.cfg.Statistics)
-	rows := make([]schemas.StreamRow, 0, len(diagnosis.Streams))
-	for _, s := range diagnosis.Streams {
+	streams := budget.StreamsOf(ref, plan, d.m.e.cfg.Statistics)
+	rows := make([]schemas.StreamRow, 0, len(streams))
+	for _, s := range streams {
 		h, _ := ref.Healthy(s.Key)
 		row := schemas.StreamRow{
 			Role: s.Role, Feature: s.Feature, Slice: s.Slice, Channel: s.Channel,
