@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +25,13 @@ func TestWatermark(t *testing.T) {
 	}
 	f := func(name string, rows []schemas.Progress, want watermark) {
 		t.Helper()
-		if got := watermarkOf(rows, m, schemas.PartFeatures, two, since, now, c); got != want {
+		l := newListener(since)
+		before := slices.Clone(rows)
+		for i := range before {
+			before[i].At--
+		}
+		l.hear(before, m, two, now, c)
+		if got := l.hear(rows, m, two, now, c)[schemas.PartFeatures]; got != want {
 			t.Errorf("%s: want %+v, got %+v", name, want, got)
 		}
 	}
@@ -56,4 +63,34 @@ func TestWatermark(t *testing.T) {
 	f("just begun to listen", []schemas.Progress{row(0, 500, 0, 60*60_000), row(1, 400, 0, 60*60_000)}, watermark{at: 400, known: true, coverage: 1, specSeq: 7})
 	f("just begun to listen, with one not read yet", []schemas.Progress{row(0, 500, 0, 60*60_000)}, watermark{at: math.MinInt64, known: true, coverage: .5, specSeq: 7})
 	f("just begun to listen, idle before the stop", []schemas.Progress{row(0, 500, 0, 10), row(1, 400, 61*60_000, 60*60_000)}, watermark{at: 400, known: true, coverage: 1, specSeq: 7})
+}
+
+// In a burst one partition may be far ahead before another, that was idle, has
+// been asked again: what it said before does not reach further than what the
+// others had read by then.
+func TestWatermarkOfABurst(t *testing.T) {
+	now := time.UnixMilli(1_000_000_000)
+	m := &Model{Name: "m", Topics: []string{"t"}}
+	row := func(p int32, mark, said int64, idle bool) schemas.Progress {
+		r := schemas.Progress{Chunk: schemas.Chunk{Topic: "t", Partition: p}, Clock: mark, At: now.UnixMilli() - 1000 + said}
+		if idle {
+			r.IdleSince = now.UnixMilli() - 3000
+		}
+		r.Marks = []schemas.Mark{{Model: "m", Part: schemas.PartFeatures, Max: mark}}
+		return r
+	}
+	l := newListener(now.Add(-time.Hour))
+	hear := func(what string, want int64, rows ...schemas.Progress) {
+		t.Helper()
+		w := l.hear(rows, m, func(string) int { return 2 }, now, Closing{Stale: 10 * time.Second, MaxHold: time.Minute})
+		if got := w[schemas.PartFeatures].at; got != want {
+			t.Errorf("%s: watermark %d, want %d", what, got, want)
+		}
+	}
+	hear("at the first look nobody vouches", 90, row(0, 100, 1, true), row(1, 90, 1, true))
+	hear("nothing new was said", 90, row(0, 100, 1, true), row(1, 90, 1, true))
+	hear("both have said so again: event time goes on", 100+3000, row(0, 100, 2, true), row(1, 90, 2, true))
+	hear("one is far ahead, the other was not asked since", 100, row(0, 9000, 3, false), row(1, 90, 2, true))
+	hear("it has been asked since, and has nothing", 9000, row(0, 9000, 3, false), row(1, 90, 3, true))
+	hear("it has got its part of the burst", 8000, row(0, 9500, 4, false), row(1, 8000, 4, false))
 }

@@ -267,7 +267,7 @@ func (e *Evaluator) owned() []*model {
 		}
 		own := known[m.Name]
 		if own == nil {
-			own = &model{e: e, since: e.deps.Now()}
+			own = &model{e: e, listener: newListener(e.deps.Now())}
 		}
 		if own.Budget != m.Budget || !maps.Equal(own.Importance, m.Importance) {
 			own.plans = nil

@@ -24,7 +24,7 @@ import (
 type model struct {
 	Model
 	e          *Evaluator
-	since      time.Time // when this replica began to judge it
+	listener   *listener // since this replica began to judge it
 	step       uint64    // the last one that counts
 	kept       uint64    // of which the windows are kept as they were judged
 	state      *state    // after it; nil when it is to be read
@@ -101,11 +101,12 @@ type ref struct {
 func (m *model) evaluate(ctx context.Context, progress []schemas.Progress, trips []schemas.Trip) error {
 	m.lookBack()
 	news := m.newTrips(trips)
-	due, err := m.due(ctx, progress)
+	marks := m.listener.hear(progress, &m.Model, m.e.deps.Partitions, m.e.deps.Now(), m.e.cfg.Closing)
+	due, err := m.due(ctx, marks)
 	if err != nil {
 		return err
 	}
-	before, err := m.before(ctx, progress)
+	before, err := m.before(ctx, marks)
 	if err != nil {
 		return err
 	}
@@ -211,10 +212,10 @@ func (m *Model) horizon() int64 {
 }
 
 // due lists the windows that are closed and not judged yet, in order of their end.
-func (m *model) due(ctx context.Context, progress []schemas.Progress) ([]ref, error) {
+func (m *model) due(ctx context.Context, marks map[schemas.Part]watermark) ([]ref, error) {
 	var out []ref
 	for _, part := range schemas.Parts {
-		w := watermarkOf(progress, &m.Model, part, m.e.deps.Partitions, m.since, m.e.deps.Now(), m.e.cfg.Closing)
+		w := marks[part]
 		if !w.known {
 			continue
 		}

@@ -75,7 +75,7 @@ func (s *state) passed(r *ref) {
 
 // before lists windows of the past that are to be kept, in order, once all
 // partitions have been read again.
-func (m *model) before(ctx context.Context, progress []schemas.Progress) ([]ref, error) {
+func (m *model) before(ctx context.Context, marks map[schemas.Part]watermark) ([]ref, error) {
 	now := m.e.deps.Now()
 	if len(m.state.Past) == 0 || now.Sub(m.lookedBack) < m.e.cfg.Revise {
 		return nil, nil
@@ -83,7 +83,7 @@ func (m *model) before(ctx context.Context, progress []schemas.Progress) ([]ref,
 	m.lookedBack = now
 	var out []ref
 	for _, part := range schemas.Parts {
-		refs, err := m.beforePart(ctx, part, progress, now)
+		refs, err := m.beforePart(ctx, part, marks[part])
 		if err != nil {
 			return nil, err
 		}
@@ -95,13 +95,12 @@ func (m *model) before(ctx context.Context, progress []schemas.Progress) ([]ref,
 	return out, nil
 }
 
-func (m *model) beforePart(ctx context.Context, part schemas.Part, progress []schemas.Progress, now time.Time) ([]ref, error) {
+func (m *model) beforePart(ctx context.Context, part schemas.Part, w watermark) ([]ref, error) {
 	p, ok := m.state.Past[part.String()]
 	spec := m.spec(p.Seq)
 	if !ok || spec == nil || p.Next >= p.Until {
 		return nil, nil
 	}
-	w := watermarkOf(progress, &m.Model, part, m.e.deps.Partitions, m.since, now, m.e.cfg.Closing)
 	if !w.known || w.specSeq < p.Seq {
 		return nil, nil
 	}
