@@ -19,6 +19,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/rs/zerolog"
 
 	"github.com/modelwatch/modelwatch/internal/embedded/child"
@@ -188,10 +189,16 @@ func engineCommand(ctx context.Context, cfg ClickHouseConfig) (commandLine, erro
 
 // launch is one attempt to start the engine.
 func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command commandLine) (err error) {
-	if c.tcp, err = listenRelay(cfg.TCPPort, true); err != nil {
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	var p places
+	may := func(hello *proto.ClientHello) error {
+		_, err := ask(context.Background(), web, p.http(), hello, "SELECT 1")
 		return err
 	}
-	if c.http, err = listenRelay(cfg.HTTPPort, false); err != nil {
+	if c.tcp, err = listenRelay(cfg.TCPPort, may); err != nil {
+		return err
+	}
+	if c.http, err = listenRelay(cfg.HTTPPort, nil); err != nil {
 		c.tcp.close()
 		return err
 	}
@@ -200,8 +207,7 @@ func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command c
 			c.deaf()
 		}
 	}()
-	p, err := settle(cfg)
-	if err != nil {
+	if p, err = settle(cfg); err != nil {
 		return err
 	}
 	if err := p.write(); err != nil {
@@ -223,30 +229,30 @@ func (c *ClickHouse) launch(ctx context.Context, cfg ClickHouseConfig, command c
 	if err != nil {
 		return err
 	}
-	if err := c.awaitAnswer(ctx, p); err != nil {
+	if err := c.awaitAnswer(ctx, p, web); err != nil {
 		c.process.Stop(engineStop)
 		return err
 	}
 	c.tcp.serve(p.tcp())
 	c.http.serve(p.http())
 	ended := c.process.Done()
-	tcp, web := c.tcp, c.http
+	relays := []*relay{c.tcp, c.http}
 	go func() {
 		<-ended
-		tcp.close()
-		web.close()
+		for _, r := range relays {
+			r.close()
+		}
 	}()
 	return nil
 }
 
 // awaitAnswer waits until both ports answer, and that it is our engine which
 // does: another program may have taken a free port meanwhile.
-func (c *ClickHouse) awaitAnswer(ctx context.Context, p places) error {
+func (c *ClickHouse) awaitAnswer(ctx context.Context, p places, client *http.Client) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, engineReady, fmt.Errorf("no answer after %s", engineReady))
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	for {
-		path, err := ask(ctx, client, p.http(), "SELECT value FROM system.server_settings WHERE name = 'path'")
+		path, err := ask(ctx, client, p.http(), &proto.ClientHello{User: "default"}, "SELECT value FROM system.server_settings WHERE name = 'path'")
 		if err == nil {
 			if filepath.Clean(path) != filepath.Clean(p.Data) {
 				return fmt.Errorf("%w: %s serves %q", errPortLost, p.http(), path)
@@ -266,12 +272,17 @@ func (c *ClickHouse) awaitAnswer(ctx context.Context, p places) error {
 	}
 }
 
-// ask sends one query over HTTP.
-func ask(ctx context.Context, client *http.Client, addr, query string) (string, error) {
+// ask sends one query over HTTP, as the user and in the database of a client's first words.
+func ask(ctx context.Context, client *http.Client, addr string, as *proto.ClientHello, query string) (string, error) {
 	at := url.URL{Scheme: "http", Host: addr, Path: "/", RawQuery: url.Values{"query": {query}}.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
 		return "", err
+	}
+	req.Header.Set("X-ClickHouse-User", as.User)
+	req.Header.Set("X-ClickHouse-Key", as.Password)
+	if as.Database != "" {
+		req.Header.Set("X-ClickHouse-Database", as.Database)
 	}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -220,6 +220,33 @@ func TestClickHouse_OutlivesOtherProtocols(t *testing.T) {
 	}
 }
 
+// A client with a wrong password, an unknown name or database is told so; the
+// engine, which would end for it, does not hear of it.
+func TestClickHouse_OutlivesFailedLogins(t *testing.T) {
+	c := startClickHouse(t, embedded.ClickHouseConfig{Dir: t.TempDir(), Users: []embedded.ClickHouseUser{{Name: "ann", Password: "right"}}})
+	login := func(auth clickhouse.Auth) error {
+		conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{c.Addr()}, Auth: auth})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.Ping(t.Context())
+	}
+	for _, auth := range []clickhouse.Auth{
+		{Username: "ann", Password: "wrong"}, {Username: "ann"}, {Username: "bob", Password: "right"}, {Username: "default", Password: "x"},
+	} {
+		if err := login(auth); err == nil || !strings.Contains(err.Error(), "Authentication failed") {
+			t.Errorf("%+v: %v", auth, err)
+		}
+	}
+	if err := login(clickhouse.Auth{Username: "ann", Password: "right", Database: "nowhere"}); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("an unknown database: %v", err)
+	}
+	if err := login(clickhouse.Auth{Username: "ann", Password: "right"}); err != nil || c.Err() != nil {
+		t.Errorf("%v; the engine: %v", err, c.Err())
+	}
+}
+
 func TestClickHouse_TakenPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,12 +1,14 @@
 package embedded
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"sync"
+
+	"github.com/ClickHouse/ch-go/proto"
 )
 
 // relay stands between clients and one port of the engine, and hides from it
@@ -14,24 +16,25 @@ import (
 // that is reset while it reads: the exception ends the whole process. A client
 // that is killed, or drops a query whose answer has begun, leaves just that
 // behind; the engine gets an orderly end from here instead. So does it of a
-// client that speaks something else than the native protocol.
+// client that speaks something else than the native protocol, and it does not
+// hear of one whose name and password are wrong: that ends the process too.
 type relay struct {
 	listener net.Listener
-	native   bool // only what begins like a client of the native protocol is passed
+	may      func(*proto.ClientHello) error // whether the engine lets a client of the native protocol in; nil for HTTP
 	engine   string
 	mu       sync.Mutex
 	open     map[net.Conn]struct{} // both sides of every connection; nil once closed
 	running  sync.WaitGroup
 }
 
-// listenRelay listens on a port of loopback, 0 for a free one; native says
-// that it is the one of the native protocol.
-func listenRelay(port int, native bool) (*relay, error) {
+// listenRelay listens on a port of loopback, 0 for a free one. may says
+// whether the engine lets a client of the native protocol in, nil for HTTP.
+func listenRelay(port int, may func(*proto.ClientHello) error) (*relay, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("listening on its port: %w: choose another one, or 0 for any", err)
 	}
-	return &relay{listener: listener, native: native, open: map[net.Conn]struct{}{}}, nil
+	return &relay{listener: listener, may: may, open: map[net.Conn]struct{}{}}, nil
 }
 
 // addr is the host and port that clients use.
@@ -57,9 +60,13 @@ func (r *relay) pass(client net.Conn) {
 	if !r.keep(client) {
 		return
 	}
-	from := bufio.NewReaderSize(client, 16<<10)
-	if first, err := from.Peek(1); r.native && (err != nil || first[0] != hello) {
-		return // a handshake of TLS or HTTP: the engine would end for it
+	from := io.Reader(client)
+	if r.may != nil {
+		var said bytes.Buffer
+		if !r.letIn(client, io.TeeReader(io.LimitReader(client, maxHello), &said)) {
+			return
+		}
+		from = io.MultiReader(&said, client)
 	}
 	engine, err := net.Dial("tcp", r.engine)
 	if err != nil {
@@ -83,8 +90,32 @@ func (r *relay) pass(client net.Conn) {
 	<-asked
 }
 
-// hello is the first byte of every client of the native protocol.
-const hello = 0
+// maxHello bounds the first words of a client, in bytes.
+const maxHello = 16 << 10
+
+// letIn reads a client's first words, asks the engine whether that user may
+// come in, by HTTP, where a refusal does no harm, and answers one who may not.
+func (r *relay) letIn(client io.Writer, words io.Reader) bool {
+	in := proto.NewReader(words)
+	code, err := in.ReadByte()
+	if err != nil || proto.ClientCode(code) != proto.ClientCodeHello {
+		return false // a handshake of TLS or HTTP
+	}
+	var hello proto.ClientHello
+	if err := hello.Decode(in); err != nil {
+		return false
+	}
+	err = r.may(&hello)
+	if err == nil {
+		return true
+	}
+	var out proto.Buffer
+	proto.ServerCodeException.Encode(&out)
+	refused := proto.Exception{Code: proto.ErrAuthenticationFailed, Name: "DB::Exception", Message: err.Error()}
+	refused.EncodeAware(&out, hello.ProtocolVersion)
+	_, _ = client.Write(out.Buf) // it may be gone
+	return false
+}
 
 // finish says that nothing more is sent.
 func finish(c net.Conn) {

@@ -95,6 +95,7 @@ var rooms = []room{
 		path: "internal/embedded",
 		libraries: []string{
 			"github.com/twmb/franz-go",
+			"github.com/ClickHouse/ch-go", // the first words of a client
 			"github.com/nats-io/nats-server/v2",
 			"github.com/ebitengine/purego",
 			"golang.org/x/sys",
