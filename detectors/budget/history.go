@@ -118,6 +118,7 @@ func (h *History) fit(before *Reference) (*Fitted, error) {
 	f := newFitter(h)
 	slices.SortFunc(f.all, func(a, b *fitting) int { return compareKeys(a.Key, b.Key) })
 	f.each(f.all, func(s *fitting) { f.first(s) })
+	f.relate()
 	f.pool()
 	var again []*fitting
 	f.each(f.all, func(s *fitting) { f.calibrate(s) })
@@ -133,6 +134,7 @@ func (h *History) fit(before *Reference) (*Fitted, error) {
 			break
 		}
 		f.each(again, func(s *fitting) { f.again(s) })
+		f.relate()
 		f.pool()
 		f.each(f.all, func(s *fitting) { f.calibrate(s) })
 	}
