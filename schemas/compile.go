@@ -36,6 +36,9 @@ func BuildSpec(m *Monitor, b *Baseline) (*Spec, *Layout, error) {
 		MaxFuture:   time.Duration(m.MaxFuture),
 		Positive:    m.Positive,
 	}
+	if m.Predictions.Sample < 1 {
+		s.Sample = m.Predictions.Sample // a spec of before the key was there keeps all, and its hash
+	}
 	names := sortedKeys(m.Features)
 	if b != nil {
 		if err := b.Validate(); err != nil {

@@ -82,6 +82,26 @@ func TestBuildSpec(t *testing.T) {
 	golden(t, "testdata/spec.golden.json", fmt.Sprintf("%s\n%s\n", body, s.Hash()))
 }
 
+// A share of the ids is a part of the spec; keeping all leaves it as it was.
+func TestBuildSpec_Sample(t *testing.T) {
+	hash := func(more string) string {
+		t.Helper()
+		s, _, err := schemas.BuildSpec(parse(t, "model: m\ntopics: [t]\nfeatures: {a: {type: number}}\n"+more), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Hash()
+	}
+	usual := hash("")
+	if got := hash("predictions: {sample: 1}"); got != usual {
+		t.Errorf("keeping all gives %s, nothing said %s", got, usual)
+	}
+	tenth := hash("predictions: {sample: 0.1}")
+	if tenth == usual || tenth == hash("predictions: {sample: 0.2}") {
+		t.Error("another share is another spec")
+	}
+}
+
 func TestBuildSpec_WithoutBaseline(t *testing.T) {
 	m := parse(t, "model: m\ntopics: [t]\ntask: regression\nfeatures: {a: {type: number}, b: {type: category, set: [y, x]}, c: {type: category}, d: {min: -8, max: 4}}\nslices: [b, [b, c]]")
 	s, _, err := schemas.BuildSpec(m, nil)

@@ -35,6 +35,8 @@ type Monitor struct {
 	Cadence Duration `yaml:"cadence"`
 	// How many alerts that are not true the owner accepts.
 	Budget Budget `yaml:"budget"`
+	// What is kept of predictions and labels one by one, to be joined by their ids.
+	Predictions PredictionRows `yaml:"predictions"`
 	// Rules for features; those that only the baseline knows are watched too.
 	Features map[string]Feature `yaml:"features" jsonschema:"maxProperties=5000"`
 	// Ways to split the rows: a column, or a pair of columns.
@@ -79,6 +81,13 @@ type Budget struct {
 	Tickets float64 `yaml:"tickets" jsonschema:"minimum=0,default=4"`
 	// The period that both are counted in.
 	Per Duration `yaml:"per" jsonschema:"default=30d"`
+}
+
+// PredictionRows says of which requests the prediction and the label are kept
+// one by one. All of them are counted, whatever it says.
+type PredictionRows struct {
+	// Share of the ids whose predictions and labels are kept: those of the smallest hashes, the same ones everywhere.
+	Sample float64 `yaml:"sample" jsonschema:"exclusiveMinimum=0,maximum=1,default=1"`
 }
 
 // Feature holds the rules for one feature.
@@ -154,6 +163,7 @@ func DefaultMonitor() *Monitor {
 		LateHorizon: Duration(72 * time.Hour),
 		MaxFuture:   Duration(5 * time.Minute),
 		Budget:      Budget{Pages: 1, Tickets: 4, Per: Duration(30 * 24 * time.Hour)},
+		Predictions: PredictionRows{Sample: 1},
 	}
 }
 

@@ -99,6 +99,9 @@ func checkModel(m *Monitor, root *YAML, p *Problems) {
 	if m.Format != FormatNative {
 		p.Add(root.At("format"), fmt.Sprintf("format `%s` is not read", shorten(m.Format)), DidYouMean(m.Format, []string{FormatNative}))
 	}
+	if s := m.Predictions.Sample; !(s > 0 && s <= 1) {
+		p.Add(root.At("predictions", "sample"), fmt.Sprintf("a share of %g of the ids cannot be kept", s), "more than 0 and at most 1, which keeps all")
+	}
 	if m.Budget.Pages < 0 {
 		p.Add(root.At("budget", "pages"), "a budget cannot be negative", "")
 	}

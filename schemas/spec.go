@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"sort"
 	"time"
 )
@@ -34,6 +35,7 @@ type Spec struct {
 	MaxFuture   time.Duration `json:"max_future"`   // how far an event's time may be past its record's
 	Positive    string        `json:"positive,omitempty"`
 	Baseline    string        `json:"baseline,omitempty"` // content hash of the baseline, "" for none
+	Sample      float64       `json:"sample,omitempty"`   // share of the ids whose narrow rows are kept, see Keeps; 0 for all
 	Columns     []SpecColumn  `json:"columns"`            // sorted by role and name
 	Slices      []SpecSlice   `json:"slices,omitempty"`
 }
@@ -100,6 +102,17 @@ func (s *Spec) SortColumns() {
 		}
 		return a.Name < b.Name
 	})
+}
+
+// Keeps returns the bound of the ids whose narrow rows are kept: an id is kept
+// when its Hash is below it, and always where all is set. It depends on nothing
+// but the id, so that of a request either all parts are kept or none, and a
+// smaller share is part of a larger one.
+func (s *Spec) Keeps() (below uint64, all bool) {
+	if !(s.Sample > 0 && s.Sample < 1) {
+		return 0, true
+	}
+	return uint64(math.Ldexp(s.Sample, 64)), false
 }
 
 // WindowStart returns the start of the window that holds event time ms, both

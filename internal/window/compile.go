@@ -29,6 +29,8 @@ type compiled struct {
 	lateness    int64
 	lateHorizon int64
 	maxFuture   int64
+	keepsBelow  uint64 // hashes of ids whose narrow rows are kept
+	keepsAll    bool
 	columns     []column
 	layout      []int                  // by column: where its values stand in a block
 	byPart      map[schemas.Part][]int // indexes into columns
@@ -114,6 +116,7 @@ func compile(r *schemas.SpecRecord, l *schemas.Layout) (*compiled, error) {
 		lateHorizon: s.LateHorizon.Milliseconds(), maxFuture: s.MaxFuture.Milliseconds(),
 		byPart: map[schemas.Part][]int{},
 	}
+	c.keepsBelow, c.keepsAll = s.Keeps()
 	if c.window <= 0 {
 		return nil, fmt.Errorf("window %s is not at least a millisecond", s.Window)
 	}

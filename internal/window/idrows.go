@@ -6,10 +6,11 @@ import (
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-// keepIDs appends the narrow rows of a row's prediction and label. A row
-// without an id cannot be joined and leaves none.
+// keepIDs appends the narrow rows of a row's prediction and label, if its id is
+// among those that its spec keeps. A row without an id cannot be joined and
+// leaves none.
 func (a *Assembler) keepIDs(st *state, b *schemas.Block, row int) {
-	if b.ID[row] == 0 {
+	if c := st.spec[row]; b.ID[row] == 0 || b.ID[row] >= c.keepsBelow && !c.keepsAll {
 		return
 	}
 	for _, p := range [...]schemas.Part{schemas.PartPrediction, schemas.PartLabel} {
