@@ -30,7 +30,7 @@ const (
 type Text struct{ Off, Len uint32 }
 
 // Column holds the values of one column for the rows of a block. All slices
-// have BlockRows entries.
+// have an entry for each row that the block has room for.
 type Column struct {
 	Kind []Kind
 	Num  []float64 // set where Kind is KindNumber
@@ -46,7 +46,7 @@ type Extra struct {
 
 // Block holds up to BlockRows decoded events of one model, in the order of
 // the log, as a struct of arrays. It is reused: nothing in it may be kept
-// after Reset.
+// after Reset. How rows are cut into blocks changes no result.
 type Block struct {
 	Layout *Layout
 	N      int
@@ -69,35 +69,43 @@ type Block struct {
 // MaxExtra is how many unknown features of one row are remembered by name.
 const MaxExtra = 4
 
-// NewBlock returns an empty block for the columns of l.
-func NewBlock(l *Layout) *Block {
+// NewBlock returns an empty block of BlockRows rows for the columns of l.
+func NewBlock(l *Layout) *Block { return NewBlockOf(l, BlockRows) }
+
+// NewBlockOf returns an empty block for the columns of l with room for so many
+// rows, from 1 to BlockRows.
+func NewBlockOf(l *Layout, rows int) *Block {
+	rows = min(max(rows, 1), BlockRows)
 	b := &Block{
 		Layout: l,
-		Offset: make([]int64, BlockRows), Timestamp: make([]int64, BlockRows), Time: make([]int64, BlockRows),
-		Parts: make([]Part, BlockRows), ID: make([]uint64, BlockRows), IDText: make([]Text, BlockRows), Version: make([]Text, BlockRows),
+		Offset: make([]int64, rows), Timestamp: make([]int64, rows), Time: make([]int64, rows),
+		Parts: make([]Part, rows), ID: make([]uint64, rows), IDText: make([]Text, rows), Version: make([]Text, rows),
 		Columns: make([]Column, len(l.Columns)),
 	}
 	// The columns of a row are written one after the other. Were each an array of
 	// its own, all would begin at a page, and all lines of a row would fall into
 	// the same few places of the processor's first cache.
-	const stride = BlockRows + 64/8
+	stride, apart := rows+64/8, rows+64
 	n := len(b.Columns)
-	kinds := make([]Kind, n*(BlockRows+64))
+	kinds := make([]Kind, n*apart)
 	numbers := make([]float64, n*stride)
 	texts := make([]Text, n*stride)
 	hashes := make([]uint64, n*stride)
 	for i := range b.Columns {
-		k, at := i*(BlockRows+64), i*stride
+		k, at := i*apart, i*stride
 		b.Columns[i] = Column{
-			Kind: kinds[k : k+BlockRows : k+BlockRows], Num: numbers[at : at+BlockRows : at+BlockRows],
-			Text: texts[at : at+BlockRows : at+BlockRows], Hash: hashes[at : at+BlockRows : at+BlockRows],
+			Kind: kinds[k : k+rows : k+rows], Num: numbers[at : at+rows : at+rows],
+			Text: texts[at : at+rows : at+rows], Hash: hashes[at : at+rows : at+rows],
 		}
 	}
 	return b
 }
 
+// Rows is how many rows the block has room for.
+func (b *Block) Rows() int { return len(b.Offset) }
+
 // Full says that no further row fits.
-func (b *Block) Full() bool { return b.N == BlockRows }
+func (b *Block) Full() bool { return b.N == len(b.Offset) }
 
 // Reset empties the block for reuse.
 func (b *Block) Reset() {

@@ -49,6 +49,7 @@ func (l *Loop) flush(ctx context.Context, ext extent) error {
 		return fmt.Errorf("flushing dead letters: %w", err)
 	}
 	l.addBlocks()
+	l.blocks.trim()
 	l.partials = l.partials[:0]
 	if ext == sealed || l.asm.End() >= l.hold {
 		// What is read again for a rewind is written at the end of its chunk only,

@@ -175,8 +175,6 @@ func (l *Loop) take(ctx context.Context, f *consumers.Fetched) error {
 		}
 		l.epoch = l.record.LeaderEpoch // a chunk that ends within an answer keeps that of its last record
 	}
-	l.addBlocks()
-	l.blocks.trim()
 	if epoch := f.LeaderEpoch(); epoch >= 0 {
 		l.epoch = epoch
 	}
@@ -289,6 +287,7 @@ func (l *Loop) add(b *schemas.Block) {
 	l.asm.Add(b, l.check)
 	faultpoint.Reach(faultpoint.WindowAdd)
 	b.Reset()
+	l.blocks.fit(b)
 }
 
 func (l *Loop) checker(spec *schemas.SpecRecord) *hard.Checker {

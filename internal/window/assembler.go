@@ -25,6 +25,7 @@ type Assembler struct {
 
 	state    map[string]*state // by model
 	order    []*state          // in the order of their first row
+	layouts  []*schemas.Layout // of order, side by side
 	last     *state            // that was asked for
 	marks    map[markKey]*mark
 	rows     uint64
@@ -161,7 +162,7 @@ func (a *Assembler) begin(models *Models, s Start) {
 	a.steady = 0
 	a.end = s.Chunk.Start
 	a.state = map[string]*state{}
-	a.order, a.last = nil, nil
+	a.order, a.layouts, a.last = nil, nil, nil
 	a.marks = make(map[markKey]*mark, len(s.Marks))
 	for _, m := range s.Marks {
 		a.marks[markKey{m.Model, m.Part}] = &mark{start: m.Max, max: m.Max, silentStart: m.Silent, silent: m.Silent}
@@ -367,10 +368,10 @@ func (a *Assembler) ofBlock(b *schemas.Block) *state {
 	if a.last != nil && a.last.model.Layout == b.Layout {
 		return a.last
 	}
-	for _, st := range a.order[:min(len(a.order), 16)] {
-		if st.model.Layout == b.Layout {
-			a.last = st
-			return st
+	for i, l := range a.layouts[:min(len(a.layouts), 32)] {
+		if l == b.Layout {
+			a.last = a.order[i]
+			return a.last
 		}
 	}
 	return a.of(b.Layout.Model)
@@ -387,7 +388,7 @@ func (a *Assembler) of(model string) *state {
 			versions: map[string]uint16{"": 0, schemas.OtherValue: 1}, names: []string{"", schemas.OtherValue},
 		}
 		a.state[model] = st
-		a.order = append(a.order, st)
+		a.order, a.layouts = append(a.order, st), append(a.layouts, st.model.Layout)
 	}
 	a.last = st
 	return st

@@ -42,6 +42,8 @@ var numberClassOf = [16]summary.Class{
 // classify reads rows [from, to) of a block's column as the spec has it. The
 // numbers stay where they are.
 func (c *column) classify(in *schemas.Column, out *summary.Classified, from, to int) {
+	n := len(in.Kind)
+	out.Class, out.Flags, out.Code, out.Hash = out.Class[:n], out.Flags[:n], out.Code[:n], out.Hash[:n]
 	out.Classes, out.AnyFlags = 1<<summary.Value, 0
 	clear(out.Flags[from:to])
 	if c.Type == schemas.TypeCategory {

@@ -120,10 +120,14 @@ func read(t *rapid.T, ms *window.Models, log []event, cut func(string) bool) sto
 	out := stored{}
 	start := int64(0)
 	a := window.New(ms, window.Start{Chunk: schemas.Chunk{Topic: "t", Start: start}, Previous: -1, Clock: window.NoTime})
-	b := schemas.NewBlock(ms.Model([]byte("m")).Layout)
+	layout := ms.Model([]byte("m")).Layout
+	b := schemas.NewBlock(layout)
 	add := func() {
 		a.Add(b, nil)
 		b.Reset()
+		if cut("smaller blocks") {
+			b = schemas.NewBlockOf(layout, 7)
+		}
 	}
 	for _, e := range log {
 		if a.Border(e.offset, e.ts) {
