@@ -42,7 +42,7 @@ type Loop struct {
 	caughtUp       time.Time // since when End is the high watermark; zero when it is not
 	answered       time.Time // when the broker last said where the log ends
 	idle           bool      // told to the store
-	lastTick       time.Time
+	due            time.Time // when there is to be looked for what has to be stored
 	lastFresh      time.Time
 	lastWrite      time.Time
 	stored         int64 // End of the last progress
@@ -134,7 +134,7 @@ func (l *Loop) follow(ctx context.Context) error {
 			}
 			return errAgain
 		}
-		wait, cancel := context.WithTimeout(ctx, l.cfg.Tick)
+		wait, cancel := context.WithTimeout(ctx, min(l.cfg.Tick, l.due.Sub(l.deps.Now())))
 		f, err := l.deps.Source.Fetch(wait)
 		cancel()
 		switch {
