@@ -46,24 +46,47 @@ func (a *Accumulator) AddNumbers(c *Classified, rows []int32, late uint64, ancho
 	var (
 		count  [8]uint64 // by class
 		counts = a.Bins
-		class  = c.Class
-		num    = c.Num[:len(class)]
-		code   = c.Code[:len(class)]
 		values = c.room(len(rows))
 		n      = 0
 	)
-	for _, r := range rows {
-		if k := class[r]; k != Value {
-			count[k&7]++
-			continue
+	if first, ok := together(rows); ok {
+		// Usually the rows stand side by side, and then none need be looked up.
+		class := c.Class[first:][:len(rows)]
+		num, code := c.Num[first:][:len(class)], c.Code[first:][:len(class)]
+		for i, k := range class {
+			if k != Value {
+				count[k&7]++
+				continue
+			}
+			counts[code[i]]++
+			values[n] = num[i]
+			n++
 		}
-		counts[code[r]]++
-		values[n] = num[r]
-		n++
+	} else {
+		class := c.Class
+		num, code := c.Num[:len(class)], c.Code[:len(class)]
+		for _, r := range rows {
+			if k := class[r]; k != Value {
+				count[k&7]++
+				continue
+			}
+			counts[code[r]]++
+			values[n] = num[r]
+			n++
+		}
 	}
 	a.count(c, rows, &count)
 	a.addMoments(values[:n], anchor, unit)
 	a.addRuns(values[:n])
+}
+
+// together says whether rows, ascending, stand side by side, and from where on.
+func together(rows []int32) (first int, ok bool) {
+	n := len(rows)
+	if n == 0 {
+		return 0, false
+	}
+	return int(rows[0]), int(rows[n-1]-rows[0]) == n-1
 }
 
 // addMoments adds values to the sums and the extremes.

@@ -18,52 +18,59 @@ type order struct {
 
 // place is one feature where it usually stands on the wire.
 type place struct {
-	wireKey      // stands nowhere where the name cannot be written as it is
-	next    int  // the column that followed this one last
-	textual bool // numbers are kept as text too
+	wireKey       // stands nowhere where the name cannot be written as it is
+	next    int32 // the column that followed this one last
+	textual bool  // numbers are kept as text too
 }
 
 // wireKey is a key with quotes and colon, made ready to be compared eight bytes
-// at a time.
+// at a time. It is small, because those of all features are looked at for each
+// event: they have to stay in the processor's first cache.
 type wireKey struct {
-	text        string
-	first, last uint64 // eight bytes each; they overlap below sixteen, and are the same below eight
-	mask        uint64 // of the bytes that count in both
-	tail        int    // where the last eight bytes begin
-	words       []byte // the text
+	first, last  uint64 // eight bytes each; they overlap below sixteen, and are the same below eight
+	mask         uint64 // of the bytes that count in both
+	words        string // the key
+	length, tail int32  // of the key; where the last eight bytes begin
 }
 
 func newWireKey(name string) wireKey {
 	if !verbatim(name) {
 		return wireKey{last: 1, mask: 1} // two bytes that differ in one place: it stands nowhere
 	}
-	k := wireKey{text: `"` + name + `":`, mask: 1<<64 - 1}
-	k.words = []byte(k.text)
+	k := wireKey{words: `"` + name + `":`, mask: 1<<64 - 1}
+	k.length = int32(len(k.words))
 	var short [8]byte
-	n := copy(short[:], k.text)
+	n := copy(short[:], k.words)
 	k.first = binary.LittleEndian.Uint64(short[:])
 	if k.last = k.first; n < 8 {
 		k.mask = 1<<(8*n) - 1
 		return k
 	}
-	k.tail = len(k.text) - 8
-	k.last = binary.LittleEndian.Uint64([]byte(k.text[k.tail:]))
+	k.tail = k.length - 8
+	k.last = binary.LittleEndian.Uint64([]byte(k.words[k.tail:]))
 	return k
 }
 
 // stands says whether the key stands at i of b, with at least eight bytes behind it.
 func (k *wireKey) stands(b []byte, i int) bool {
 	m := memoryOf(b)
-	return i+len(k.text)+8 <= len(b) && ((m.word(i)^k.first)|(m.word(i+k.tail)^k.last))&k.mask == 0 && k.middle(m, i) == 0
+	return i+int(k.length)+8 <= len(b) && ((m.word(i)^k.first)|(m.word(i+int(k.tail))^k.last))&k.mask == 0 && k.middle(m, i) == 0
 }
 
 // middle is zero if what stands between the first and the last eight bytes of a
 // key at i is right too.
 func (k *wireKey) middle(m memory, i int) (wrong uint64) {
-	for at := 8; at < k.tail; at += 8 {
-		wrong |= m.word(i+at) ^ binary.LittleEndian.Uint64(k.words[at:])
+	for at := 8; at < int(k.tail); at += 8 {
+		wrong |= m.word(i+at) ^ word(k.words[at:])
 	}
 	return wrong
+}
+
+// word returns the first eight bytes of s, of which there are as many.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // maxOrders bounds the layouts that are remembered. Reloads bring new ones, and
@@ -71,13 +78,14 @@ func (k *wireKey) middle(m memory, i int) (wrong uint64) {
 const maxOrders = 4096
 
 func (d *Decoder) orderOf(l *schemas.Layout) *order {
-	for _, o := range d.recent {
-		if o != nil && o.layout == l {
-			return o
+	for i := range d.layouts {
+		if d.layouts[i] == l {
+			return d.recent[i]
 		}
 	}
 	o := d.findOrder(l)
-	d.recent[d.oldest%uint8(len(d.recent))] = o
+	i := d.oldest % uint8(len(d.recent))
+	d.layouts[i], d.recent[i] = l, o
 	d.oldest++
 	return o
 }
@@ -92,7 +100,7 @@ func (d *Decoder) findOrder(l *schemas.Layout) *order {
 	n := l.Features()
 	o := &order{layout: l, places: make([]place, n+1)}
 	for c := range n {
-		o.places[c] = place{newWireKey(l.Columns[c].Name), c + 1, l.Columns[c].Textual}
+		o.places[c] = place{newWireKey(l.Columns[c].Name), int32(c + 1), l.Columns[c].Textual}
 	}
 	o.places[n] = place{wireKey: newWireKey(`"`)} // stands nowhere
 	d.orders[l] = o
@@ -138,7 +146,7 @@ func (d *Decoder) readFeatures(i int) int {
 			}
 			continue
 		}
-		before.next = c
+		before.next = int32(c)
 		before = &places[c]
 		v, end := d.value(at, 2)
 		if end < 0 {
@@ -165,11 +173,11 @@ func (d *Decoder) readUsual(i int, sign byte, before *place) (end int, last *pla
 		if m.byte(j) == ' ' {
 			j++
 		}
-		v := j + len(k.text)
+		v := j + int(k.length)
 		if v+9 > length {
 			break
 		}
-		if ((m.word(j)^k.first)|(m.word(j+k.tail)^k.last))&k.mask != 0 {
+		if ((m.word(j)^k.first)|(m.word(j+int(k.tail))^k.last))&k.mask != 0 {
 			break
 		}
 		if k.tail > 8 && k.middle(m, j) != 0 {

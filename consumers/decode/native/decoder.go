@@ -59,10 +59,11 @@ type Decoder struct {
 
 	minute minute
 
-	orders map[*schemas.Layout]*order
-	recent [8]*order // of d.orders, that were asked for last
-	oldest uint8     // of recent
-	order  *order    // of block
+	orders  map[*schemas.Layout]*order
+	layouts [16]*schemas.Layout // of recent
+	recent  [16]*order          // of d.orders, that were asked for last
+	oldest  uint8               // of recent
+	order   *order              // of block
 
 	usual [keys + 1]wireKey // the keys that are read, outputs last, as they usually stand
 	next  [maxUsual]key     // the key that stood in each place of the event before
@@ -204,7 +205,7 @@ func (d *Decoder) expected(i, place int, sign byte) (k key, at int) {
 	if !w.stands(d.b, i) {
 		return 0, -1
 	}
-	if at = i + len(w.text); d.b[at] <= ' ' {
+	if at = i + int(w.length); d.b[at] <= ' ' {
 		at = space(d.b, at)
 	}
 	return k, at
