@@ -52,6 +52,7 @@ func (p *program) benchBroker() *cobra.Command {
 type ingestFlags struct {
 	kafka, clickhouse, kind, cpuprofile, decoders string
 	seed                                          uint64
+	sample                                        float64
 	runs, rows                                    int
 	features, slices, models, partitions          []int
 	codecs, beside                                []string
@@ -98,6 +99,7 @@ Without --kafka the embedded broker is started in a process of its own, without
 	flags.StringVar(&f.clickhouse, "clickhouse", "", "ClickHouse's `ADDRESS`, native protocol; without one it is started")
 	flags.StringVar(&f.decoders, "decoders", "", "the `PROGRAM` of the other decoders, built from internal/bench/decoders")
 	flags.StringVar(&f.kind, "kind", "features", "events: features or predictions")
+	flags.Float64Var(&f.sample, "sample", 0, "with --kind predictions: the share of ids whose narrow rows are kept, as predictions.sample of a monitor; 0 for all")
 	flags.Uint64Var(&f.seed, "seed", 1, "of the rows")
 	flags.IntVar(&f.runs, "runs", 5, "of each measurement; the median counts")
 	flags.IntVar(&f.rows, "rows", 500_000, "of 20 features; wider rows are fewer")
@@ -123,6 +125,9 @@ Without --kafka the embedded broker is started in a process of its own, without
 func (p *program) runBenchIngest(cmd *cobra.Command, f ingestFlags) (err error) {
 	if err := oneOf(cmd, "kind", f.kind, string(bench.Features), string(bench.Predictions)); err != nil {
 		return err
+	}
+	if !(f.sample >= 0 && f.sample <= 1) || f.sample > 0 && f.kind != string(bench.Predictions) {
+		return usage(cmd, "--sample is a share from 0 to 1 of the ids of --kind predictions")
 	}
 	for _, c := range f.codecs {
 		if err := oneOf(cmd, "codecs", c, "none", "lz4", "zstd"); err != nil {
@@ -200,7 +205,7 @@ func (f ingestFlags) cases() (out []bench.Case) {
 			for _, models := range f.models {
 				for _, codec := range f.codecs {
 					for _, partitions := range f.partitions {
-						shape := bench.Shape{Kind: bench.Kind(f.kind), Features: features, Slices: slices, Models: models}
+						shape := bench.Shape{Kind: bench.Kind(f.kind), Features: features, Slices: slices, Models: models, Sample: f.sample}
 						out = append(out, bench.Case{Shape: shape, Codec: codec, Partitions: partitions})
 					}
 				}
@@ -208,6 +213,14 @@ func (f ingestFlags) cases() (out []bench.Case) {
 		}
 	}
 	return out
+}
+
+// kindOf names the events of a case, with the share of their id rows.
+func kindOf(c bench.Result) string {
+	if c.Sample > 0 {
+		return fmt.Sprintf("%s, %g of ids", c.Kind, c.Sample)
+	}
+	return string(c.Kind)
 }
 
 func (p *program) printIngest(r *bench.Report) {
@@ -227,7 +240,7 @@ func (p *program) printIngest(r *bench.Report) {
 			return fmt.Sprintf("%.2f", *v)
 		}
 		rows = append(rows, []string{
-			string(c.Kind), strconv.Itoa(c.Features), strconv.Itoa(c.Slices), strconv.Itoa(c.Models), c.Codec, strconv.Itoa(c.Partitions),
+			kindOf(c), strconv.Itoa(c.Features), strconv.Itoa(c.Slices), strconv.Itoa(c.Models), c.Codec, strconv.Itoa(c.Partitions),
 			fmt.Sprintf("%.0f", c.RowBytes), fmt.Sprintf("%.0f", c.RowsPerCPUSecond), fmt.Sprintf("%.3f", c.AllocsPerEvent), fmt.Sprintf("%.1f", c.BytesPerEvent),
 			reason(c.P50, "latency"), reason(c.P99, "latency"), fmt.Sprintf("%.2f", c.RatioLimit), reason(c.RatioNaive, "naive"),
 			reason(c.RatioFile, "clickhouse-file"), reason(c.RatioFileEqual, "clickhouse-file"), reason(c.RatioKafka, "clickhouse-kafka"), reason(c.RatioFranz, "franz"),
@@ -241,7 +254,7 @@ func (p *program) printIngest(r *bench.Report) {
 	}}
 	for _, c := range r.Runs {
 		row := []string{
-			string(c.Kind), strconv.Itoa(c.Features), strconv.Itoa(c.Slices), strconv.Itoa(c.Models), c.Codec, strconv.Itoa(c.Partitions),
+			kindOf(c), strconv.Itoa(c.Features), strconv.Itoa(c.Slices), strconv.Itoa(c.Models), c.Codec, strconv.Itoa(c.Partitions),
 			fmt.Sprintf("%.0f", c.Nanos.Total), fmt.Sprintf("%.0f", c.Nanos.Fetch), fmt.Sprintf("%.0f", c.Nanos.Decode),
 		}
 		if s := c.Stages; s != nil {

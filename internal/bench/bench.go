@@ -51,7 +51,11 @@ type Case struct {
 
 // String names the case as the table does.
 func (c Case) String() string {
-	return fmt.Sprintf("%d %s, %d slices, %d models, %s, %d partitions", c.Features, c.Kind, c.Slices, c.Models, c.Codec, c.Partitions)
+	name := fmt.Sprintf("%d %s, %d slices, %d models, %s, %d partitions", c.Features, c.Kind, c.Slices, c.Models, c.Codec, c.Partitions)
+	if c.Sample > 0 {
+		name += fmt.Sprintf(", %g of their id rows", c.Sample)
+	}
+	return name
 }
 
 // Report is all that was measured.
@@ -81,6 +85,7 @@ type Result struct {
 	Features         int               `json:"features"`
 	Slices           int               `json:"slices"`
 	Models           int               `json:"models"`
+	Sample           float64           `json:"sample,omitempty"` // share of id rows that are kept; 0 for all
 	Codec            string            `json:"codec"`
 	Partitions       int               `json:"partitions"`
 	Processors       int               `json:"gomaxprocs"`
@@ -434,7 +439,7 @@ func (p *prepared) result(stages *Stages, runs int) Result {
 		stages.Rest = mean - sum
 	}
 	return Result{
-		Kind: p.Kind, Features: p.Features, Slices: p.Slices, Models: p.Models, Codec: p.Codec, Partitions: p.Partitions, Processors: runtime.GOMAXPROCS(0),
+		Kind: p.Kind, Features: p.Features, Slices: p.Slices, Models: p.Models, Sample: p.Sample, Codec: p.Codec, Partitions: p.Partitions, Processors: runtime.GOMAXPROCS(0),
 		RowBytes: float64(p.topic.wire) / float64(p.topic.rows), RowsPerCPUSecond: 1e9 / n.Total,
 		AllocsPerEvent: median(p.allocs), BytesPerEvent: median(p.bytes), P50: p.p50, P99: p.p99, Nanos: n, Stages: stages,
 		Partials: p.partials, BytesPerPartial: p.space.bytesPerRow, RowsPerInsert: p.space.rowsPerInsert,

@@ -20,6 +20,7 @@ func FullCases() []Case {
 		like(func(c *Case) { c.Codec = "none" }),
 		like(func(c *Case) { c.Codec = "zstd" }),
 		like(func(c *Case) { c.Kind = Predictions }),
+		like(func(c *Case) { c.Kind, c.Sample = Predictions, .1 }),
 		like(func(c *Case) { c.Features = 100 }),
 		like(func(c *Case) { c.Features, c.Slices = 100, 1 }),
 		like(func(c *Case) { c.Features, c.Slices = 100, 3 }),

@@ -23,9 +23,10 @@ const (
 // Shape is what the rows of a workload look like.
 type Shape struct {
 	Kind     Kind
-	Features int // four in five are numbers, the rest categories
-	Slices   int // category columns by which the rows are split
-	Models   int // on the topic, in turns by chance
+	Features int     // four in five are numbers, the rest categories
+	Slices   int     // category columns by which the rows are split
+	Models   int     // on the topic, in turns by chance
+	Sample   float64 // share of the ids of predictions whose narrow rows are kept; 0 for all
 }
 
 // SliceValues is how many values of a slice column are told apart; the rest is
@@ -140,7 +141,7 @@ func (w *Workload) Specs() []schemas.SpecRecord {
 func (w *Workload) spec(model string) schemas.Spec {
 	s := schemas.Spec{
 		Model: model, RowFunction: schemas.RowFunction, Window: time.Hour, Lateness: 5 * time.Minute,
-		LateHorizon: 72 * time.Hour, MaxFuture: 5 * time.Minute,
+		LateHorizon: 72 * time.Hour, MaxFuture: 5 * time.Minute, Sample: w.Sample,
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range w.columns {
