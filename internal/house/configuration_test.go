@@ -103,6 +103,7 @@ max_future: 5m
 naive_time: UTC
 cadence: 24h
 budget: {pages: 1, tickets: 4, per: 30d}
+predictions: {sample: 0.5}
 features:
   x: {type: number, min: 0, max: 1, unit: mi, required: true, sensitive: true, importance: 1}
   y: {type: category, set: [c, d]}
