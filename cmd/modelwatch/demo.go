@@ -29,7 +29,7 @@ start goes on where the first one stopped.`,
   modelwatch demo --fresh            # from the beginning
   modelwatch demo --once --json      # the planned days, then a report
   modelwatch demo --faults none      # healthy data only`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch faults {
 			case "all":

@@ -131,6 +131,8 @@ func TestUsage(t *testing.T) {
 	}
 	f("unknown command \"chek\" for modelwatch; did you mean `check`?", "chek")
 	f("unknown command \"chek\" for modelwatch; did you mean `check`?", "help", "chek")
+	f("\"x\" is one argument too many", "demo", "x")
+	f("\"x\" is one argument too many", "completion", "bash", "x")
 	f("known here: bash, fish, powershell, zsh", "completion", "tcsh-like")
 	f("did you mean --config?", "run", "--confg", "x")
 	f("did you mean --kafka.brokers?", "run", "--kafka.broker", "x")

@@ -91,6 +91,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage.`,
 		completion.Example = "  source <(modelwatch completion bash)\n  modelwatch completion fish > ~/.config/fish/completions/modelwatch.fish"
 		for _, shell := range completion.Commands() {
 			shell.Example = "  modelwatch completion " + shell.Name()
+			shell.Args = arguments(0, 0, "")
 		}
 	}
 	return root
