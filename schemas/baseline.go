@@ -1,10 +1,12 @@
 package schemas
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -53,24 +55,17 @@ type BaselineStream struct {
 	SD      *float64 `json:"sd,omitempty"`
 	Min     *float64 `json:"min,omitempty"`
 	Max     *float64 `json:"max,omitempty"`
-	// Healthy says, by channel, how far healthy windows of length Window
-	// strayed from this stream as a whole.
+	// Healthy says, by channel, how healthy windows of length Window behave.
 	Healthy map[string]Healthy `json:"healthy,omitempty"`
 }
 
-// Healthy is the spread of one statistic over the healthy windows and, where
-// Fitted is not 0, the law that detectors/budget has fitted to its own
-// statistic of the channel:
+// Healthy is the law that detectors/budget has fitted to its statistic of a
+// channel:
 //
 //	y = Level + Slope·(time, damped) + season + a + ε
 //
 // with a an AR(1) process of sd Noise and ε of known sampling variance.
 type Healthy struct {
-	Windows int     `json:"windows"`
-	Mean    float64 `json:"mean"`
-	SD      float64 `json:"sd"`
-	Max     float64 `json:"max"`
-
 	Fitted   int       `json:"fitted,omitempty"`   // windows behind what follows; 0: nothing was fitted
 	Days     float64   `json:"days,omitempty"`     // from the first to the last of them
 	Until    int64     `json:"until,omitempty"`    // end of the last, Unix milliseconds
@@ -123,6 +118,41 @@ func (b *Baseline) Seal() error {
 	return nil
 }
 
+// ParseBaseline reads a baseline file and checks that it is as it was written,
+// by this program or by one with fields that this one does not know, which are
+// left out. It does not check that rows can be counted by it; Validate does.
+func ParseBaseline(body []byte) (*Baseline, error) {
+	b := new(Baseline)
+	if err := json.Unmarshal(body, b); err != nil {
+		return nil, err
+	}
+	if b.wrote(body) {
+		return b, nil
+	}
+	// Other white space, or another order of the keys, is no change.
+	strict := json.NewDecoder(bytes.NewReader(body))
+	strict.DisallowUnknownFields()
+	b = new(Baseline)
+	if err := strict.Decode(b); err != nil {
+		return nil, err
+	}
+	return b, b.Verify()
+}
+
+// wrote says whether body is what a program wrote that gave it b's hash. The
+// hash stands last, and is that of the same bytes without it.
+func (b *Baseline) wrote(body []byte) bool {
+	var file bytes.Buffer
+	if err := json.Compact(&file, body); err != nil {
+		return false
+	}
+	rest, ok := bytes.CutSuffix(file.Bytes(), []byte(b.Hash+`"}`))
+	if !ok {
+		return false
+	}
+	return b.Hash == hashOf(append(slices.Clone(rest), `"}`...))
+}
+
 // Verify reports whether the content still has the hash that stands in it.
 func (b *Baseline) Verify() error {
 	h, err := b.contentHash()
@@ -142,6 +172,10 @@ func (b *Baseline) contentHash() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("hashing baseline of %s: %w", b.Model, err)
 	}
+	return hashOf(body), nil
+}
+
+func hashOf(body []byte) string {
 	sum := sha256.Sum256(body)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return "sha256:" + hex.EncodeToString(sum[:])
 }

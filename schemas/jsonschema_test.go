@@ -157,6 +157,12 @@ func TestJSONSchema_Messages(t *testing.T) {
 	f("retrain_status", schemas.RetrainStatus{Request: "r", Model: "m", State: "claimed", By: "job"}, true)
 	f("fallback", schemas.Fallback{Incident: "i", Model: "m", Version: "4", To: "3", Reason: "worse", At: now}, true)
 	f("baseline", flights(t), true)
+	counted := flights(t) // with what is learnt of the number of events
+	counted.Columns = append(counted.Columns, schemas.BaselineColumn{
+		Name: "features", Role: schemas.RoleRows, Type: schemas.TypeNumber, Unit: 1,
+		Streams: []schemas.BaselineStream{{Bins: []uint64{0}, Healthy: map[string]schemas.Healthy{"volume": {Fitted: 9}}}},
+	})
+	f("baseline", counted, true)
 	f("baseline", raw(`{"format":"modelwatch.baseline/1","colums":[]}`), false)
 }
 

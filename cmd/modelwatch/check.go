@@ -97,7 +97,7 @@ func (r *report) sound(monitors []config.Monitor) {
 			note(weightWarning, m.Place(), "no baseline: drift, and rates without a rule, stay unknown", "write one with `modelwatch profile` and name it under `baseline`")
 		}
 		if b := m.Baseline; b != nil && b.Window != 0 && b.Window != m.Window {
-			note(weightWarning, m.Place("window"), fmt.Sprintf("the baseline is of windows of %s: what it says of healthy windows does not hold for %s, so volume stays unknown and drift is judged by its least effect alone", b.Window, m.Window),
+			note(weightWarning, m.Place("window"), fmt.Sprintf("the baseline is of windows of %s: what it says of healthy windows does not hold for %s, so everything that compares stays unknown", b.Window, m.Window),
 				fmt.Sprintf("set `window: %s`, or profile again with --window %s", b.Window, m.Window))
 		}
 		for _, rule := range m.Past(time.Now()) {

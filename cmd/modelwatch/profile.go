@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/modelwatch/modelwatch/detectors/drift"
 	"github.com/modelwatch/modelwatch/internal/profile"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -79,7 +78,7 @@ left out, and why, is in the report.`,
 		for _, s := range slices {
 			o.Slices = append(o.Slices, strings.Split(s, ","))
 		}
-		o.Effect, o.Progress = drift.Effect, p.progress()
+		o.Progress = p.progress()
 		name := o.Model
 		if strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, ".") {
 			name = "model-" + url.PathEscape(name)

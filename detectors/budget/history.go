@@ -810,7 +810,7 @@ func (f *fitter) fitted(before *Reference) (*Fitted, error) {
 	steps := 0
 	for _, s := range f.all {
 		x := schemas.Healthy{
-			Windows: s.used, Mean: round6(s.level), Fitted: s.used, Days: round6(float64(h.n) * float64(h.window) / dayMS), Until: h.last + h.window,
+			Fitted: s.used, Days: round6(float64(h.n) * float64(h.window) / dayMS), Until: h.last + h.window,
 			Rows: round6(s.meanRows()), Sampling: round6(s.meanR), Level: round6(s.level), Share: round6(s.share),
 			Phi: round6(s.phi), Noise: round6(math.Sqrt(s.tau2)), Tail: s.nu, Scale: round6(s.scale),
 			LevelSD: round6(s.levelSD), LevelSE: round6(s.levelSE), Dead: round6(s.dead), Honesty: round6(s.honesty),
@@ -855,7 +855,6 @@ func anchor(x *schemas.Healthy, before *Reference, k Key, p *Parameters) bool {
 	}
 	// Of a trend the level goes on as it was foretold.
 	x.Level, x.LevelSE = round6(was.Level+was.Slope*damped(was.Until, x.Until)), was.LevelSE
-	x.Mean = x.Level
 	grow := func(now *float64, then float64) { *now = math.Min(*now, round6(then*p.MaxGrowth)) }
 	grow(&x.Noise, was.Noise)
 	grow(&x.Scale, was.Scale)

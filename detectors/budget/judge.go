@@ -566,7 +566,7 @@ func (j *judging) onset(t whose, at int64) {
 // tell gives the verdicts on all streams, and findings of those that are out
 // or were. The rest needs no memory of findings, and most windows are healthy.
 func (j *judging) tell(open streak.Memory) ([]schemas.Verdict, []detectors.Finding, streak.Memory) {
-	rule := streak.Rule{Windows: math.MaxInt, Clear: j.p.Clear, Forget: j.p.Forget}
+	rule := streak.Rule{Clear: j.p.Clear, Forget: j.p.Forget}
 	if j.reason != "" {
 		return open.Step(j.w, j.unjudged(), rule)
 	}
@@ -640,7 +640,7 @@ func (j *judging) observe(it *item, v schemas.Verdict) streak.Observation {
 	if !it.outside {
 		return o
 	}
-	o.AtOnce = it.alarm
+	o.Alarm = it.alarm
 	if it.now.flags&isPaged != 0 {
 		o.Severity = schemas.SeverityCritical
 	}

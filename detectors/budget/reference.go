@@ -154,9 +154,7 @@ func (f *Fitted) Into(b *schemas.Baseline) {
 		if st.Healthy == nil {
 			st.Healthy = map[string]schemas.Healthy{}
 		}
-		h, was := s.Healthy, st.Healthy[s.Channel]
-		h.Windows, h.Mean, h.SD, h.Max = was.Windows, was.Mean, was.SD, was.Max
-		st.Healthy[s.Channel] = h
+		st.Healthy[s.Channel] = s.Healthy
 	}
 }
 

@@ -1,10 +1,6 @@
 package stat
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/mathext"
-)
+import "math"
 
 // NormalSurvival returns P(Z >= z) of a standard normal variable,
 //
@@ -64,48 +60,4 @@ func KolmogorovSmirnov(d float64, n, m uint64) float64 {
 	}
 	e := math.Sqrt(float64(n) / (float64(n) + float64(m)) * float64(m))
 	return KolmogorovSurvival((e + 0.12 + 0.11/e) * d)
-}
-
-// BinomialTail returns P(X >= k) of n trials with success probability p,
-//
-//	I_p(k, n-k+1)
-//
-// by the regularised incomplete beta function. k = 0 gives 1, k > n gives 0; p
-// outside [0, 1] and NaN give NaN.
-//
-// Source: Abramowitz and Stegun 26.5.24.
-func BinomialTail(k, n uint64, p float64) float64 {
-	switch {
-	case !(p >= 0 && p <= 1):
-		return math.NaN()
-	case k == 0:
-		return 1
-	case k > n:
-		return 0
-	case p == 0:
-		return 0
-	case p == 1:
-		return 1
-	}
-	return mathext.RegIncBeta(float64(k), float64(n-k)+1, p)
-}
-
-// PoissonTail returns P(X >= k) of a Poisson variable of mean lambda,
-//
-//	P(k, λ), the regularised lower incomplete gamma function.
-//
-// k = 0 gives 1, lambda = 0 gives 0 for k > 0; a negative or infinite lambda
-// and NaN give NaN.
-//
-// Source: Abramowitz and Stegun 26.4.21.
-func PoissonTail(k uint64, lambda float64) float64 {
-	switch {
-	case !(lambda >= 0) || math.IsInf(lambda, 1):
-		return math.NaN()
-	case k == 0:
-		return 1
-	case lambda == 0:
-		return 0
-	}
-	return mathext.GammaIncReg(float64(k), lambda)
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // Memory is what is remembered between windows. The zero value remembers
-// nothing. Its entries are sorted; only streams that are outside or have
-// alarmed and are not forgotten are in it.
+// nothing. Its entries are sorted; only streams that have alarmed and are not
+// forgotten are in it.
 type Memory struct {
 	Entries []Entry `json:"entries,omitempty"`
 }
 
-// Entry is one channel of one stream that is outside or has alarmed.
+// Entry is one channel of one stream that has alarmed.
 type Entry struct {
 	Part     schemas.Part  `json:"part"`
 	Fault    schemas.Fault `json:"fault"`
@@ -24,9 +24,8 @@ type Entry struct {
 	Feature  string        `json:"feature"`
 	Slice    string        `json:"slice,omitempty"`
 	Channel  string        `json:"channel"`
-	Windows  int           `json:"windows"`           // outside in a row
-	Onset    int64         `json:"onset"`             // start of the first of them, Unix milliseconds
-	Detected int64         `json:"detected,omitzero"` // end of the window that alarmed; 0 while none has
+	Onset    int64         `json:"onset"`             // start of the window that alarmed, Unix milliseconds
+	Detected int64         `json:"detected"`          // end of it
 	Idle     int           `json:"idle,omitempty"`    // windows since the last that judged it
 	Cleared  bool          `json:"cleared,omitempty"` // measured ok since it alarmed
 	OK       int           `json:"ok,omitempty"`      // measured ok in a row, while Cleared
@@ -36,25 +35,21 @@ func (e *Entry) stream() schemas.Stream {
 	return schemas.Stream{Version: e.Version, Role: e.Role, Feature: e.Feature, Slice: e.Slice}
 }
 
-// alarmed says whether the stream has alarmed and was not measured ok since.
-func (e *Entry) alarmed() bool { return e.Detected != 0 && !e.Cleared }
-
 // Observation is what one window says of one channel of one stream. The State
 // of its verdict is StateOK, StateUnknown, or StateWarn for outside.
 type Observation struct {
 	schemas.Verdict
 	Fault    schemas.Fault
 	Severity schemas.Severity // of a finding, should it come to that
-	AtOnce   bool             // outside so far that one window is enough
+	Alarm    bool             // outside enough to be told
 	Effect   schemas.Effect
 	Evidence schemas.Evidence
 }
 
-// Rule says how a streak becomes a finding.
+// Rule says how long a stream that has alarmed is remembered.
 type Rule struct {
-	Windows int // outside in a row that are needed
-	Clear   int // ok in a row that are told of a stream that has alarmed, before it is forgotten; at least 1
-	Forget  int // windows without a judgement after which a stream is forgotten
+	Clear  int // ok in a row that are told before it is forgotten; at least 1
+	Forget int // windows without a judgement after which a stream is forgotten
 }
 
 // maxEvidence bounds the evidence of one finding.
@@ -84,8 +79,8 @@ type member struct {
 // must come in order; parts share a memory.
 //
 // A finding stands for one fault of one column of one version: it is an error
-// while any of its streams is, unknown while none is but some cannot be
-// judged, and ok once all that had alarmed are measured as ok. That is said
+// while any of its streams is outside, unknown while none is but some cannot
+// be judged, and ok once all that had alarmed are measured as ok. That is said
 // for as many windows in a row as the rule asks for, because whoever holds the
 // finding may want more than one of them; then they are forgotten. A stream
 // that was ok alarms again as one that never did, and is unknown until then.
@@ -113,33 +108,26 @@ func (m Memory) Step(w *detectors.Window, seen []Observation, r Rule) ([]schemas
 		e, known := old[k]
 		delete(old, k)
 		v := o.Verdict
-		if !known {
-			e = Entry{
-				Part: w.Part, Fault: o.Fault, Version: o.Version, Role: o.Role, Feature: o.Feature, Slice: o.Slice,
-				Channel: o.Channel, Onset: w.Start,
-			}
-		}
 		switch {
-		case o.State == schemas.StateWarn:
-			if e.Windows == 0 {
-				e.Onset = w.Start
+		case o.State == schemas.StateWarn && (known || o.Alarm):
+			if o.Alarm && (!known || e.Cleared) {
+				e = Entry{
+					Part: w.Part, Fault: o.Fault, Version: o.Version, Role: o.Role, Feature: o.Feature, Slice: o.Slice,
+					Channel: o.Channel, Onset: w.Start, Detected: w.End,
+				}
 			}
-			e.Windows++
 			e.Idle, e.OK = 0, 0
-			if !e.alarmed() && (e.Windows >= r.Windows || o.AtOnce) {
-				e.Detected, e.Cleared = w.End, false
-			}
-			if e.alarmed() {
+			if e.Cleared {
+				alarm(e, schemas.StateUnknown, o) // neither ok nor an alarm
+			} else {
 				v.State = schemas.StateError
 				alarm(e, schemas.StateError, o)
-			} else if e.Cleared {
-				alarm(e, schemas.StateUnknown, o) // neither ok nor outside for long enough
 			}
 			next.Entries = append(next.Entries, e)
 		case o.State == schemas.StateUnknown && known:
 			next.hold(e, r, func(e Entry) { alarm(e, schemas.StateUnknown, o) })
-		case o.State == schemas.StateOK && e.Detected != 0:
-			e.Windows, e.Idle, e.Cleared = 0, 0, true
+		case o.State == schemas.StateOK && known:
+			e.Idle, e.Cleared = 0, true
 			e.OK++
 			alarm(e, schemas.StateOK, o)
 			if e.OK < r.Clear {
@@ -163,9 +151,7 @@ func (m *Memory) hold(e Entry, r Rule, alarm func(Entry)) {
 		return
 	}
 	m.Entries = append(m.Entries, e)
-	if e.Detected != 0 {
-		alarm(e)
-	}
+	alarm(e)
 }
 
 func compare(a, b Entry) int {

@@ -12,7 +12,7 @@ import (
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-var rule = streak.Rule{Windows: 2, Clear: 3, Forget: 5}
+var rule = streak.Rule{Clear: 3, Forget: 5}
 
 func observe(slice string, state schemas.State) streak.Observation {
 	return streak.Observation{
@@ -21,23 +21,27 @@ func observe(slice string, state schemas.State) streak.Observation {
 	}
 }
 
+func alarm(slice string) streak.Observation {
+	o := observe(slice, schemas.StateWarn)
+	o.Alarm = true
+	return o
+}
+
 func window(i int64) *detectors.Window {
 	return &detectors.Window{Part: schemas.PartFeatures, Start: i * 10, End: i*10 + 10}
 }
 
 func TestForgottenAfterLongSilence(t *testing.T) {
 	var m streak.Memory
-	for i := range int64(2) {
-		_, _, m = m.Step(window(i), []streak.Observation{observe("", schemas.StateWarn)}, rule)
-	}
+	_, _, m = m.Step(window(0), []streak.Observation{alarm("")}, rule)
 	for i := range int64(5) {
 		var f []detectors.Finding
-		_, f, m = m.Step(window(2+i), nil, rule)
+		_, f, m = m.Step(window(1+i), nil, rule)
 		if len(f) != 1 || f[0].State != schemas.StateUnknown || f[0].Reason == "" {
 			t.Fatalf("after %d windows without it: %+v", i+1, f)
 		}
 	}
-	_, f, m := m.Step(window(7), nil, rule)
+	_, f, m := m.Step(window(6), nil, rule)
 	if len(f) != 0 || len(m.Entries) != 0 {
 		t.Errorf("still remembered: %+v %+v", f, m)
 	}
@@ -46,8 +50,8 @@ func TestForgottenAfterLongSilence(t *testing.T) {
 func TestEvidenceIsBounded(t *testing.T) {
 	var seen []streak.Observation
 	for i := range 100 {
-		o := observe(fmt.Sprintf("s=%02d", i), schemas.StateWarn)
-		o.AtOnce, o.Evidence.Value = true, float64(i)
+		o := alarm(fmt.Sprintf("s=%02d", i))
+		o.Evidence.Value = float64(i)
 		seen = append(seen, o)
 	}
 	_, f, _ := streak.Memory{}.Step(window(0), seen, rule)
@@ -56,16 +60,15 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 }
 
-// Whatever happens, a stream is an error only after enough windows outside
-// with none inside between, and only a window inside ends that, which is then
-// said until three in a row were inside.
+// Whatever happens, a stream is an error only while it is outside and has
+// alarmed with no window inside since, and only a window inside ends that,
+// which is then said until three in a row were inside.
 func TestStreaks(t *testing.T) {
 	alarms := 0
 	rapid.Check(t, func(t *rapid.T) {
-		states := []schemas.State{schemas.StateOK, schemas.StateWarn, schemas.StateUnknown, "absent"}
+		states := []schemas.State{schemas.StateOK, schemas.StateWarn, schemas.StateError, schemas.StateUnknown, "absent"} // error: an alarm
 		names := []string{"", "x", "y"}
-		outside, alarmed := map[string]int{}, map[string]bool{}
-		cleared, inside := map[string]bool{}, map[string]int{}
+		alarmed, cleared, inside := map[string]bool{}, map[string]bool{}, map[string]int{}
 		var m streak.Memory
 		for i := range int64(rapid.IntRange(1, 30).Draw(t, "windows")) {
 			var seen []streak.Observation
@@ -78,22 +81,24 @@ func TestStreaks(t *testing.T) {
 				case schemas.StateOK:
 					said[n] = alarmed[n] || cleared[n]
 					cleared[n] = said[n]
-					outside[n], alarmed[n] = 0, false
+					alarmed[n] = false
 					inside[n]++
-				case schemas.StateWarn:
-					outside[n]++
-					alarmed[n] = alarmed[n] || outside[n] >= rule.Windows
-					cleared[n] = cleared[n] && !alarmed[n]
+				case schemas.StateError:
+					alarmed[n], cleared[n], state[n] = true, false, schemas.StateWarn
 				}
 				if s != schemas.StateOK {
 					inside[n] = 0
 				}
-				if s != "absent" {
+				switch s {
+				case schemas.StateError:
+					seen = append(seen, alarm(n))
+				case "absent":
+				default:
 					seen = append(seen, observe(n, s))
 				}
 			}
 			before := fmt.Sprint(m)
-			verdicts, findings, next := m.Step(window(i), seen, streak.Rule{Windows: rule.Windows, Clear: rule.Clear, Forget: 1000})
+			verdicts, findings, next := m.Step(window(i), seen, streak.Rule{Clear: rule.Clear, Forget: 1000})
 			if fmt.Sprint(m) != before {
 				t.Fatal("the memory before was changed")
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/modelwatch/modelwatch/detectors/drift"
 	"github.com/modelwatch/modelwatch/internal/evaluate"
 	"github.com/modelwatch/modelwatch/internal/profile"
 	"github.com/modelwatch/modelwatch/schemas"
@@ -112,7 +111,7 @@ func (o *FileOptions) learn(ctx context.Context, rows *profile.Ordered, r *Repor
 	for _, c := range rows.Columns() {
 		columns[c.Name] = true
 	}
-	p.Effect, p.Calendar = drift.Effect, evaluate.ModelOf(m, nil).Calendar
+	p.Calendar = evaluate.ModelOf(m, nil).Calendar
 	p.Numbers, p.Categories = only(p.Numbers, columns), only(p.Categories, columns)
 	p.Progress = func(reading int, n int64) { o.tell("learning, reading %d of 3: %d rows", reading, n) }
 	made, err := profile.Profile(ctx, rows.Between(math.MinInt64, cut), p)

@@ -134,7 +134,6 @@ func baselineOf(t *testing.T, o backtest.FileOptions, days int) *schemas.Baselin
 	p := o.Profile
 	p.Model, p.Positive, p.Slices, p.Time = "flights", "late", [][]string{{"origin"}}, "-"
 	p.Skip = []string{"ts", "id"}
-	p.Effect = func(*schemas.BaselineColumn, *schemas.BaselineStream, []uint64) (float64, float64) { return 0, 1 }
 	rows, err := profile.Order(t.Context(), o.Source, "flights", "", time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -315,8 +314,7 @@ func (e *Evaluated) read(ctx context.Context, db *database, all []partialsOf, se
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// healthyOf makes the baseline of a window: the window itself is healthy, and
-// so are small strays from it.
+// healthyOf makes the baseline of a window: the window itself is healthy.
 func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) *schemas.Baseline {
 	b := &schemas.Baseline{
 		Format: schemas.BaselineFormat, Model: spec.Model, Source: "a window of the workload", Window: schemas.Duration(spec.Window),
@@ -331,18 +329,10 @@ func healthyOf(spec *schemas.Spec, entries []store.Entry, windows int) *schemas.
 			}
 			st := schemas.BaselineStream{
 				Slice: e.Slice, Rows: e.Rows, Present: e.Present, Absent: e.Absent, Nulls: e.Null, NaNs: e.NaN, Bad: e.Bad, Bins: e.Bins,
-				Healthy: map[string]schemas.Healthy{},
 			}
 			if c.Type == schemas.TypeNumber {
 				mean, sd := (*c.Min+*c.Max)/2, (*c.Max-*c.Min)/40
 				st.Mean, st.SD, st.Min, st.Max = &mean, &sd, &e.Min, &e.Max
-			}
-			rate := float64(e.Null) / math.Max(1, float64(e.Rows))
-			for channel, mean := range map[string]float64{
-				"null_rate": rate, "nan_rate": 0, "absent_rate": 0, "volume": math.Log(math.Max(1, float64(e.Rows))), "location": .1,
-			} {
-				sd := .02 + math.Sqrt(rate)/math.Sqrt(math.Max(1, float64(e.Rows)))
-				st.Healthy[channel] = schemas.Healthy{Windows: 28 * 24, Mean: mean, SD: sd, Max: mean + 4*sd}
 			}
 			b.Rows = max(b.Rows, e.Rows*uint64(windows))
 			col.Streams = append(col.Streams, st)

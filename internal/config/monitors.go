@@ -1,8 +1,6 @@
 package config
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -115,13 +113,8 @@ func LoadBaseline(path string) (*schemas.Baseline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading baseline: %w", err)
 	}
-	b := new(schemas.Baseline)
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(b); err != nil {
-		return nil, fmt.Errorf("reading baseline %s: %w", path, err)
-	}
-	if err := b.Verify(); err != nil {
+	b, err := schemas.ParseBaseline(body)
+	if err != nil {
 		return nil, fmt.Errorf("reading baseline %s: %w", path, err)
 	}
 	if err := b.Validate(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/modelwatch/modelwatch/detectors/drift"
 	"github.com/modelwatch/modelwatch/internal/profile"
 	"github.com/modelwatch/modelwatch/schemas"
 )
@@ -115,7 +114,6 @@ func writeMonitor(ctx context.Context, dir string, h *healthy) error {
 	o.Model, o.Version, o.Positive, o.Window = modelName, "1", classLate, window
 	o.Slices = [][]string{{"origin"}}
 	o.BaselineFile = modelName + ".baseline.json"
-	o.Effect = drift.Effect
 	result, err := profile.Profile(ctx, h, o)
 	if err != nil {
 		return err

@@ -37,17 +37,7 @@ type counted struct {
 type stream struct {
 	name string
 	*summary.Accumulator
-	cell int // first of its cells in a window
 }
-
-// The cells of a stream in a window; its bins follow.
-const (
-	cellRows = iota
-	cellNull
-	cellNotFinite
-	cellAbsent
-	cellBins
-)
 
 // count is the second reading.
 type count struct {
@@ -57,18 +47,11 @@ type count struct {
 
 	n     int // rows in the batch
 	parts []schemas.Part
-	start []int64
-
-	cells   int // of a window, of the streams that are followed
-	follow  int // streams of a column that are followed by window: all, 1 (the whole) or 0
-	windows map[int64][]uint32
-	all     []int32 // 0 … batchRows-1
+	all   []int32 // 0 … batchRows-1
 }
 
-const everyStream = 1 << 30
-
 func newCount(s *scan) (*count, error) {
-	c := &count{s: s, windows: map[int64][]uint32{}, parts: make([]schemas.Part, batchRows), start: make([]int64, batchRows)}
+	c := &count{s: s, parts: make([]schemas.Part, batchRows)}
 	for i := range int32(batchRows) {
 		c.all = append(c.all, i)
 	}
@@ -108,12 +91,11 @@ func newCount(s *scan) (*count, error) {
 	if streams > schemas.MaxStreams {
 		return nil, fmt.Errorf("the columns and slices make %d streams, at most %d are kept; take fewer slices", streams, schemas.MaxStreams)
 	}
-	c.plan()
 	return c, nil
 }
 
 func (k *counted) addStream(name string) {
-	k.streams = append(k.streams, &stream{name: name, Accumulator: summary.NewAccumulator(k.bins(), false), cell: -1})
+	k.streams = append(k.streams, &stream{name: name, Accumulator: summary.NewAccumulator(k.bins(), false)})
 }
 
 func (k *counted) bins() int { return max(len(k.form.Edges), len(k.form.Categories)) + 1 }
@@ -143,53 +125,14 @@ func (c *count) slice(at int) (*slice, error) {
 	return sl, nil
 }
 
-// plan decides which streams are followed by window, so that the counts of
-// all windows fit into memory, and gives them their cells.
-func (c *count) plan() {
-	s := c.s
-	if !s.timed {
-		s.warnings = append(s.warnings, "no column holds the time of a row, so it is not known how far healthy windows stray; name one with --time")
-		return
-	}
-	if len(s.starts) > maxWindows {
-		s.warnings = append(s.warnings, fmt.Sprintf("the rows lie in more than %d windows of %s; take longer ones to know how far healthy windows stray", maxWindows, schemas.Duration(s.o.Window)))
-		return
-	}
-	for _, follow := range []int{everyStream, 1} {
-		cells := 0
-		for _, k := range c.columns {
-			cells += min(follow, len(k.streams)) * (cellBins + k.bins())
-		}
-		if cells*len(s.starts) > s.o.MaxCells {
-			continue
-		}
-		if follow == 1 && len(c.slices) > 0 {
-			s.warnings = append(s.warnings, fmt.Sprintf("%d windows of all slices do not fit into memory, so how far healthy windows stray is known for the whole only; take longer windows or fewer slices", len(s.starts)))
-		}
-		c.follow = follow
-		for _, k := range c.columns {
-			for _, st := range k.streams[:min(follow, len(k.streams))] {
-				st.cell = c.cells
-				c.cells += cellBins + k.bins()
-			}
-		}
-		return
-	}
-	s.warnings = append(s.warnings, fmt.Sprintf("%d windows do not fit into memory, so it is not known how far healthy windows stray; take longer windows", len(s.starts)))
-}
-
 // read is the second reading.
 func (c *count) read(ctx context.Context) error {
 	err := c.s.each(ctx, 2, func(r *Row) error {
-		t, ok, reason := c.s.timeOf(r)
-		if reason != "" {
+		if _, _, reason := c.s.timeOf(r); reason != "" {
 			return nil
 		}
 		if len(c.s.src.Columns()) > len(c.s.columns) {
 			return fmt.Errorf("row %d has columns that were not there before; the data changed while it was read", r.Number)
-		}
-		if ok {
-			c.start[c.n] = start(t, c.s.o.Window)
 		}
 		c.add(r)
 		return nil
@@ -338,7 +281,6 @@ func (c *count) countPart(part schemas.Part, rows []int32) {
 				}
 			}
 		}
-		c.countWindows(k, rows)
 	}
 }
 
@@ -350,41 +292,6 @@ func (k *counted) count(at int, rows []int32) {
 	k.streams[at].AddCategories(&k.batch, rows, 0)
 }
 
-// countWindows counts the rows of a column by window.
-func (c *count) countWindows(k *counted, rows []int32) {
-	if c.follow == 0 {
-		return
-	}
-	for _, row := range rows {
-		w := c.windows[c.start[row]]
-		if w == nil {
-			w = make([]uint32, c.cells)
-			c.windows[c.start[row]] = w
-		}
-		k.countCell(w[k.streams[0].cell:], row)
-		if c.follow == 1 || c.parts[row]&schemas.PartFeatures == 0 {
-			continue
-		}
-		for i, sl := range c.slices {
-			k.countCell(w[k.streams[k.base[i]+int(sl.of[row])].cell:], row)
-		}
-	}
-}
-
-func (k *counted) countCell(cells []uint32, row int32) {
-	cells[cellRows]++
-	switch k.batch.Class[row] {
-	case summary.Value:
-		cells[cellBins+int(k.batch.Code[row])]++
-	case summary.Null:
-		cells[cellNull]++
-	case summary.Absent:
-		cells[cellAbsent]++
-	case summary.NaN, summary.PosInf, summary.NegInf:
-		cells[cellNotFinite]++
-	}
-}
-
 // baseline builds the baseline from the counts.
 func (c *count) baseline() *schemas.Baseline {
 	s := c.s
@@ -393,8 +300,6 @@ func (c *count) baseline() *schemas.Baseline {
 	}
 	if s.timed {
 		b.From, b.To = time.UnixMilli(s.from).UTC(), time.UnixMilli(s.to).UTC()
-	}
-	if c.follow > 0 {
 		b.Window = schemas.Duration(s.o.Window)
 	}
 	for _, k := range c.columns {
@@ -404,7 +309,6 @@ func (c *count) baseline() *schemas.Baseline {
 				col.Streams = append(col.Streams, k.baselineStream(st))
 			}
 		}
-		c.measure(k, &col)
 		slices.SortFunc(col.Streams, func(x, y schemas.BaselineStream) int { return cmp.Compare(x.Slice, y.Slice) })
 		b.Columns = append(b.Columns, col)
 	}

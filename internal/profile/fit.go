@@ -88,7 +88,12 @@ func (c *count) fit(ctx context.Context, b *schemas.Baseline) (*Learnt, error) {
 		return nil, err
 	}
 	if !s.timed {
-		return nil, nil // which has been said
+		s.warnings = append(s.warnings, "no column holds the time of a row, so how healthy windows follow each other is not learnt, and nothing is judged by it; name one with --time")
+		return nil, nil
+	}
+	if len(s.starts) > maxWindows {
+		s.warnings = append(s.warnings, fmt.Sprintf("the rows lie in more than %d windows of %s, so how healthy windows follow each other is not learnt, and nothing is judged by it; take longer ones with --window", maxWindows, schemas.Duration(s.o.Window)))
+		return nil, nil
 	}
 	rows, from, to, err := s.ordered(ctx)
 	if err != nil {
@@ -136,9 +141,6 @@ func (c *count) fit(ctx context.Context, b *schemas.Baseline) (*Learnt, error) {
 				return nil, fmt.Errorf("learning the %s: %w", part, err)
 			}
 		}
-	}
-	if out.Streams > 0 {
-		b.Window = schemas.Duration(s.o.Window)
 	}
 	for _, st := range budget.Stages(out.Days) {
 		out.Stages = append(out.Stages, Stage{schemas.Duration(st.After), st.Reached, st.Sees})

@@ -13,8 +13,8 @@ import (
 	"github.com/modelwatch/modelwatch/schemas"
 )
 
-// Options say what is profiled and how. Start from DefaultOptions; Model and
-// Effect must be set.
+// Options say what is profiled and how. Start from DefaultOptions; Model must
+// be set.
 type Options struct {
 	Model    string // its name
 	Version  string // of the model, where known
@@ -30,18 +30,12 @@ type Options struct {
 	Slices     [][]string // columns, or pairs, to split rows by
 
 	Window        time.Duration // of event time, behind Healthy
-	MinWindowRows uint64        // rows that a window needs to count in Healthy
 	Bins          int           // of a number; values that come often get bins of their own beyond it
 	MaxCategories int           // kept of a column
 	MaxValues     int           // of a column, that quantiles are taken from exactly
-	MaxCells      int           // counts of all windows in memory, 4 bytes each
 
 	// BaselineFile is the name under which the monitor refers to the baseline.
 	BaselineFile string
-	// Effect measures how far the bins of a window are from a stream of the
-	// baseline, on the scale that drift is judged by; detectors/drift.Effect
-	// is it. The second result is not used.
-	Effect func(c *schemas.BaselineColumn, s *schemas.BaselineStream, window []uint64) (effect, p float64)
 	// Statistics and Calendar are those by which healthy behaviour is learnt.
 	Statistics budget.Parameters
 	Calendar   budget.Calendar
@@ -50,10 +44,9 @@ type Options struct {
 	Progress func(reading int, rows int64)
 }
 
-// DefaultOptions returns hourly windows, 40 bins and 100 categories, within
-// some 300 MiB for twenty columns.
+// DefaultOptions returns hourly windows, 40 bins and 100 categories.
 func DefaultOptions() Options {
-	return Options{Window: time.Hour, MinWindowRows: 100, Bins: 40, MaxCategories: 100, MaxValues: 1 << 19, MaxCells: 1 << 25, Statistics: budget.DefaultParameters()}
+	return Options{Window: time.Hour, Bins: 40, MaxCategories: 100, MaxValues: 1 << 19, Statistics: budget.DefaultParameters()}
 }
 
 // Validate reports what is wrong with the options.
@@ -61,9 +54,6 @@ func (o *Options) Validate() error {
 	var errs []error
 	if o.Model == "" {
 		errs = append(errs, errors.New("the model has no name"))
-	}
-	if o.Effect == nil {
-		errs = append(errs, errors.New("no measure of effects is given"))
 	}
 	if o.Window < time.Second || o.Window%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("windows of %v are not whole seconds", o.Window))
@@ -74,7 +64,7 @@ func (o *Options) Validate() error {
 	if o.MaxCategories < 1 || o.MaxCategories > schemas.MaxCategories {
 		errs = append(errs, fmt.Errorf("%d categories are not between 1 and %d", o.MaxCategories, schemas.MaxCategories))
 	}
-	if o.MaxValues < 1000 || o.MaxCells < 0 {
+	if o.MaxValues < 1000 {
 		errs = append(errs, errors.New("at least 1000 values of a column are needed"))
 	}
 	for _, s := range o.Slices {
@@ -100,7 +90,7 @@ type Report struct {
 	Examples  []Malformed    `json:"examples,omitempty"` // the first malformed rows
 	From      time.Time      `json:"from,omitzero"`
 	To        time.Time      `json:"to,omitzero"`
-	Windows   int            `json:"windows"` // with rows in them
+	Windows   int            `json:"windows"` // with rows in them; counted up to 200 001
 	Columns   []ColumnReport `json:"columns"`
 	Learnt    *Learnt        `json:"learnt,omitempty"` // nil where rows have no time
 	Warnings  []string       `json:"warnings,omitempty"`
@@ -159,7 +149,7 @@ func Profile(ctx context.Context, src Source, o Options) (*Result, error) {
 		return nil, fmt.Errorf("profiling %s: %w", src.Name(), err)
 	}
 	r := s.report()
-	r.Windows, r.Learnt = len(c.windows), learnt
+	r.Windows, r.Learnt = len(s.starts), learnt
 	return &Result{Baseline: b, YAML: monitorYAML(s, b, r), Report: *r}, nil
 }
 

@@ -24,23 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "write golden files anew")
 
-// distance is half the sum of the differences of shares: enough to see that
-// effects of windows are measured and kept.
-func distance(_ *schemas.BaselineColumn, s *schemas.BaselineStream, window []uint64) (float64, float64) {
-	var n, m, sum float64
-	for i := range window {
-		n += float64(s.Bins[i])
-		m += float64(window[i])
-	}
-	for i := range window {
-		sum += math.Abs(float64(s.Bins[i])/n - float64(window[i])/m)
-	}
-	return sum / 2, 1
-}
-
 func options() profile.Options {
 	o := profile.DefaultOptions()
-	o.Model, o.Effect, o.BaselineFile = "flight-delay", distance, "flight-delay.baseline.json"
+	o.Model, o.BaselineFile = "flight-delay", "flight-delay.baseline.json"
 	return o
 }
 
@@ -144,12 +130,7 @@ func TestProfile_Golden(t *testing.T) {
 	r.Baseline.Columns = slices.DeleteFunc(r.Baseline.Columns, func(c schemas.BaselineColumn) bool { return c.Role == schemas.RoleRows })
 	for i := range r.Baseline.Columns {
 		for j := range r.Baseline.Columns[i].Streams {
-			st := &r.Baseline.Columns[i].Streams[j]
-			for channel, h := range st.Healthy {
-				if st.Healthy[channel] = (schemas.Healthy{Windows: h.Windows, Mean: h.Mean, SD: h.SD, Max: h.Max}); h.Windows == 0 {
-					delete(st.Healthy, channel)
-				}
-			}
+			r.Baseline.Columns[i].Streams[j].Healthy = nil
 		}
 	}
 	body, err := json.Marshal(r.Baseline)
@@ -244,18 +225,6 @@ func TestProfile_CountsEveryRow(t *testing.T) {
 		if mean := w.sum / float64(w.rows-w.nulls); math.Abs(*s.Mean-mean) > 1e-6 {
 			t.Errorf("%s: mean %g, want %g", slice, *s.Mean, mean)
 		}
-	}
-	h := whole.Streams[0].Healthy
-	if h["volume"].Windows != 47 || h["location"].Windows != 0 || h["null_rate"].Windows != 0 {
-		t.Errorf("windows of 52 rows are too small for all but the volume: %+v", h)
-	}
-	o.MinWindowRows = 20
-	h = run(t, file(t, "flights.csv", asCSV(rows)), o).Baseline.Column(schemas.RoleFeature, "temp").Streams[0].Healthy
-	if l := h["location"]; l.Windows != 47 || !(l.Max > l.Mean && l.Mean > 0 && l.SD > 0) {
-		t.Errorf("healthy %+v", h)
-	}
-	if n := h["null_rate"]; math.Abs(n.Mean-.05) > .02 || h["absent_rate"].Max != 0 {
-		t.Errorf("healthy %+v", h)
 	}
 }
 
@@ -431,16 +400,13 @@ func TestProfile_EventParts(t *testing.T) {
 
 func TestProfile_BoundedMemory(t *testing.T) {
 	o := options()
-	o.MaxValues, o.Slices, o.MaxCells = 1000, [][]string{{"origin"}}, 20_000
+	o.MaxValues, o.Slices = 1000, [][]string{{"origin"}}
 	path := file(t, "x.csv", asCSV(made(4000)))
 	r := run(t, path, o)
-	if !strings.Contains(fmt.Sprint(r.Report.Columns), "from a sample of 1000 of 4000 values") || !strings.Contains(fmt.Sprint(r.Report.Warnings), "for the whole only") {
+	if !strings.Contains(fmt.Sprint(r.Report.Columns), "from a sample of 1000 of 4000 values") {
 		t.Errorf("the report does not say what was cut: %+v", r.Report)
 	}
 	c := r.Baseline.Column(schemas.RoleFeature, "distance")
-	if c.Streams[0].Healthy["volume"].Windows == 0 || c.Streams[1].Healthy["volume"].Windows != 0 {
-		t.Error("the whole is followed, its slices are not")
-	}
 	if len(c.Edges) < 38 {
 		t.Errorf("%d edges", len(c.Edges))
 	}
@@ -452,9 +418,22 @@ func TestProfile_BoundedMemory(t *testing.T) {
 	if again := run(t, path, o); again.Baseline.Hash != r.Baseline.Hash || !bytes.Equal(again.YAML, r.YAML) {
 		t.Error("the same rows gave another baseline")
 	}
-	o.MaxCells = 100
-	if r := run(t, path, o); r.Baseline.Column(schemas.RoleFeature, "distance").Streams[0].Healthy["volume"].Windows != 0 || len(r.Report.Warnings) == 0 {
-		t.Errorf("got window %v, %v", r.Baseline.Window, r.Report.Warnings)
+}
+
+func TestProfile_TooManyWindows(t *testing.T) {
+	o := options()
+	o.Window = time.Second
+	var b strings.Builder
+	b.WriteString("ts,x\n")
+	for i := range 200_002 {
+		fmt.Fprintf(&b, "%d,%d\n", 1_770_000_000_000+1000*i, i%5)
+	}
+	r := run(t, file(t, "x.csv", b.String()), o)
+	if r.Report.Learnt != nil || !strings.Contains(fmt.Sprint(r.Report.Warnings), "more than 200000 windows of 1s") {
+		t.Errorf("learnt %+v, %v", r.Report.Learnt, r.Report.Warnings)
+	}
+	if x := r.Baseline.Column(schemas.RoleFeature, "x"); x == nil || x.Streams[0].Rows != 200_002 || len(x.Streams[0].Healthy) != 0 {
+		t.Errorf("counted %+v", x)
 	}
 }
 
@@ -524,7 +503,6 @@ func fuzz(f *testing.F, name string, seeds ...string) {
 			t.Fatal(err)
 		}
 		o := options()
-		o.MinWindowRows = 1
 		r, err := profile.Profile(context.Background(), src, o)
 		if err != nil {
 			return

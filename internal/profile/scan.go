@@ -60,7 +60,7 @@ type scan struct {
 
 	timeColumn int // -1 for none
 	from, to   int64
-	starts     map[int64]struct{} // windows with rows, at most maxWindows
+	starts     map[int64]struct{} // windows with rows, at most one more than maxWindows
 	timed      bool               // rows have a time
 	positive   map[string]*scoreSum
 }
@@ -71,6 +71,7 @@ type scoreSum struct {
 	n   int
 }
 
+// maxWindows bounds the windows that healthy behaviour is learnt from.
 const maxWindows = 200_000
 
 func newScan(src Source, o *Options) *scan {

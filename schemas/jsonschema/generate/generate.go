@@ -96,7 +96,7 @@ func known(t reflect.Type, enums map[string][]any) *jsonschema.Schema {
 	case reflect.TypeFor[time.Time]():
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}
 	case reflect.TypeFor[schemas.Role]():
-		return &jsonschema.Schema{Type: "integer", Enum: roles(), Description: "2 feature, 3 prediction, 4 score, 5 label, 6 latency"}
+		return &jsonschema.Schema{Type: "integer", Enum: roles(), Description: "1 rows, 2 feature, 3 prediction, 4 score, 5 label, 6 latency"}
 	}
 	if e := enums[t.Name()]; t.Kind() == reflect.String && t.PkgPath() == module+"/schemas" && len(e) > 0 {
 		return &jsonschema.Schema{Type: "string", Enum: e}
@@ -106,7 +106,7 @@ func known(t reflect.Type, enums map[string][]any) *jsonschema.Schema {
 
 func roles() []any {
 	var out []any
-	for _, r := range []schemas.Role{schemas.RoleFeature, schemas.RolePrediction, schemas.RoleScore, schemas.RoleLabel, schemas.RoleLatency} {
+	for _, r := range []schemas.Role{schemas.RoleRows, schemas.RoleFeature, schemas.RolePrediction, schemas.RoleScore, schemas.RoleLabel, schemas.RoleLatency} {
 		out = append(out, int(r))
 	}
 	return out
