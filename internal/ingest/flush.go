@@ -21,13 +21,13 @@ const (
 // tick stores what is due.
 func (l *Loop) tick(ctx context.Context) error {
 	now := l.deps.Now()
-	if now.Before(l.due) {
+	if d := l.due.Sub(now); d > 0 && d <= l.cfg.Tick {
 		return nil
 	}
 	// The loops of all partitions look at the same moments, whole multiples of a
 	// tick: what they have to store then shares its inserts, which cost the engine
-	// much the same whether they are of one row or of a thousand. A moment is
-	// reckoned from the last one, so that a clock that is set back stops nothing.
+	// much the same whether they are of one row or of a thousand. A moment further
+	// away than a tick is of a clock that was set back since, and stops nothing.
 	l.due = now.Add(l.cfg.Tick - time.Duration(now.UnixNano()%int64(l.cfg.Tick)))
 	// Idle is what the broker says, and just now: one that does not answer says
 	// neither that nothing has come nor that anybody is being heard.
