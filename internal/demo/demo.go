@@ -196,8 +196,14 @@ func (d *demo) serve(ctx context.Context) (err error) {
 	return err
 }
 
+// patience is how long the service may take to start. A busy machine needs
+// minutes; a service that ends is not waited for.
+const patience = 10 * time.Minute
+
 // ready waits until the service is.
 func (d *demo) ready(ctx context.Context, service *app.App) error {
+	began := time.Now()
+	told := began
 	for {
 		var waits []string
 		for name, err := range service.Ready() {
@@ -213,8 +219,13 @@ func (d *demo) ready(ctx context.Context, service *app.App) error {
 			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
-		if time.Since(d.began) > 2*time.Minute {
-			return fmt.Errorf("waiting for the service: %s", strings.Join(waits, "; "))
+		now := time.Now()
+		if now.Sub(began) > patience {
+			return fmt.Errorf("waiting for the service for %s: %s: try again when this machine has less to do", patience, strings.Join(waits, "; "))
+		}
+		if now.Sub(told) > 15*time.Second {
+			d.say("  the service is still starting: " + strings.Join(waits, "; "))
+			told = now
 		}
 	}
 }
@@ -319,9 +330,10 @@ func (d *demo) drain(ctx context.Context, service *app.App) error {
 
 // subscribe waits for the streams, which the service makes.
 func (d *demo) subscribe(ctx context.Context, url string) (*listener, error) {
+	began := time.Now()
 	for {
 		l, err := listen(ctx, url, d.faults, d.began, d.say)
-		if err == nil || ctx.Err() != nil || time.Since(d.began) > 2*time.Minute {
+		if err == nil || ctx.Err() != nil || time.Since(began) > patience {
 			return l, err
 		}
 		select {
