@@ -162,16 +162,16 @@ func TestWeightsAddUpToTheBudget(t *testing.T) {
 					}
 				}
 			}
-			j := newJudging(&w, ref, plan, &p, nil)
-			j.at = (&Calendar{}).cells(0, hourMS)
-			if err := j.read(); err != nil {
+			j := newJudging(&w, ref, plan, &p, &Memory{})
+			if err := j.read(&Calendar{}); err != nil {
 				t.Fatal(err)
 			}
 			j.share()
-			for i := range j.items {
-				x := j.items[i].weights
-				pages += x.page + x.pageShock
-				tickets += x.ticket + x.ticketShock
+			for i := range j.groups {
+				for _, it := range j.load(&j.groups[i]) {
+					pages += it.weights.page + it.weights.pageShock
+					tickets += it.weights.ticket + it.weights.ticketShock
+				}
 			}
 		}
 		const perMonth = 720

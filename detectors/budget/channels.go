@@ -112,6 +112,7 @@ type standard struct {
 	counts counts
 	shape  *omnibus       // nil where one group only
 	share  [ranks]float64 // the reference's, of the rates
+	angle  [ranks]float64 // 2·asin √ of it
 	rest   *standard      // of a slice: the whole without it
 	slots  [ranks]int32   // where a Reference keeps the streams, -1 for none
 }
@@ -177,12 +178,14 @@ func newYardstick(c *schemas.BaselineColumn) *yardstick {
 
 // prepare computes what a standard's counts say.
 func (s *yardstick) prepare(st *standard) {
-	if total(st.counts.bins) > 0 {
+	values := total(st.counts.bins)
+	if values > 0 {
 		st.shape = newOmnibus(st.counts.bins, s.score, s.square)
 	}
 	for rank := rankTop; rank <= rankUnseen; rank++ {
-		if k, n, ok := s.of(rank, &st.counts); ok && n > 0 {
+		if k, n, ok := s.of(rank, &st.counts, uint64(values)); ok && n > 0 {
 			st.share[rank] = float64(k) / float64(n)
+			st.angle[rank] = 2 * math.Asin(math.Sqrt(st.share[rank]))
 		}
 	}
 	for i := range st.slots {
@@ -256,10 +259,7 @@ func (s *yardstick) moments(c *counts, n float64, r *readings) {
 	}
 	var m, v, second, square, cross float64
 	for b, k := range c.bins {
-		if k == 0 {
-			continue
-		}
-		f, at, sq := float64(k), s.score[b], s.square[b]
+		f, at, sq := float64(int64(k)), s.score[b], s.square[b]
 		w := f * at
 		m += w
 		v += w * at
@@ -508,7 +508,7 @@ func (o *omnibus) measure(bins []uint64, n, leak float64) (measured, bool) {
 		q = make([]float64, len(o.p))
 	}
 	for b, k := range bins {
-		q[o.group[b]] += float64(k)
+		q[o.group[b]] += float64(int64(k))
 	}
 	var all, own, d1, d2 float64
 	inv := 1 / n
@@ -573,7 +573,7 @@ func (s *yardstick) measure(c *counts, by *standard) readings {
 			m, ok := by.shape.measure(c.bins, n, leak(&r))
 			r.put(rank, m, ok)
 		default:
-			if k, of, ok := s.of(rank, c); ok {
+			if k, of, ok := s.of(rank, c, uint64(n)); ok {
 				m, ok := rate(k, of, by.share[rank])
 				r.put(rank, m, ok)
 			}
@@ -582,12 +582,12 @@ func (s *yardstick) measure(c *counts, by *standard) readings {
 	return r
 }
 
-// of returns what a rate's channel counts: k of n.
-func (s *yardstick) of(rank int, c *counts) (k, n uint64, ok bool) {
+// of returns what a rate's channel counts: k of n; values is the sum of the bins.
+func (s *yardstick) of(rank int, c *counts, values uint64) (k, n uint64, ok bool) {
 	switch rank {
 	case rankTop:
 		if s.top >= 0 && s.top < len(c.bins) {
-			return c.bins[s.top], uint64(total(c.bins)), true
+			return c.bins[s.top], values, true
 		}
 	case rankNull:
 		return c.null, c.rows, true

@@ -198,12 +198,24 @@ func (l *law) bet(s *state, o *outcome, zero, fresh float64, w weights) {
 		null := l.nu + d*d
 		d = z - fresh
 		nullFresh := l.nu + d*d
-		first := 0.0
-		for _, size := range sizes {
+		var x, lasts, begins [len(sizes)]float64
+		for i, size := range sizes {
 			d = z - size*zero
-			e := power(null/(l.nu+d*d), l.power)
-			d = z - size*fresh
-			began := power(nullFresh/(l.nu+d*d), l.power)
+			x[i] = null / (l.nu + d*d)
+		}
+		powers(&lasts, &x, l.power)
+		if fresh == zero {
+			begins = lasts // the filter has taken nothing
+		} else {
+			for i, size := range sizes {
+				d = z - size*fresh
+				x[i] = nullFresh / (l.nu + d*d)
+			}
+			powers(&begins, &x, l.power)
+		}
+		first := 0.0
+		for i, e := range lasts {
+			began := begins[i]
 			first += began
 			s.page[j] = s.page[j]*e + pw*began
 			s.ticket[j] = s.ticket[j]*e + wt*began
@@ -309,4 +321,21 @@ func power(x float64, n int) float64 {
 		x *= x
 	}
 	return out
+}
+
+// powers sets out to power of each, side by side: the processor need not wait
+// for one product before it begins the next.
+func powers(out, x *[len(sizes)]float64, n int) {
+	a, b, c, d, e := x[0], x[1], x[2], x[3], x[4]
+	p, q, r, s, t := 1.0, 1.0, 1.0, 1.0, 1.0
+	if n&1 == 1 {
+		p, q, r, s, t = math.Sqrt(a), math.Sqrt(b), math.Sqrt(c), math.Sqrt(d), math.Sqrt(e)
+	}
+	for n >>= 1; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			p, q, r, s, t = p*a, q*b, r*c, s*d, t*e
+		}
+		a, b, c, d, e = a*a, b*b, c*c, d*d, e*e
+	}
+	*out = [...]float64{p, q, r, s, t}
 }

@@ -29,24 +29,31 @@ import (
 // rows) the verdict is unknown with the reason. A number that is not finite
 // is an error.
 func Judge(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parameters, m Memory) ([]schemas.Verdict, []detectors.Finding, Memory, error) {
-	j := newJudging(w, ref, plan, &p, m.streams)
+	next := m.clone()
+	verdicts, findings, err := next.Advance(w, ref, plan, c, p)
+	if err != nil {
+		return nil, nil, m, err
+	}
+	next.room = nil
+	return verdicts, findings, next, nil
+}
+
+// Advance is Judge for whoever does not need the memory before: m becomes what
+// is remembered after the window. After an error m is not to be used any more.
+func (m *Memory) Advance(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parameters) ([]schemas.Verdict, []detectors.Finding, error) {
+	j := newJudging(w, ref, plan, &p, m)
 	j.reason = j.whyNot(&c)
 	if j.reason == "" {
-		j.at = c.cells(w.Start, w.End)
-		for i := range j.at {
-			j.holiday = j.holiday || j.at[i].holiday
-		}
-		if err := j.read(); err != nil {
-			return nil, nil, m, err
+		if err := j.read(&c); err != nil {
+			return nil, nil, err
 		}
 		j.share()
 		if err := j.decide(); err != nil {
-			return nil, nil, m, err
+			return nil, nil, err
 		}
 	}
-	verdicts, findings, open := j.tell(m.open)
-	next := j.remember()
-	next.open = open
+	findings := j.tell()
+	j.remember()
 	for i := range findings {
 		f := &findings[i]
 		if t, ok := j.onsets[whose{f.Fault, f.Version, f.Columns[0]}]; ok {
@@ -56,7 +63,9 @@ func Judge(w *detectors.Window, ref *Reference, plan *Plan, c Calendar, p Parame
 			f.Slices = names
 		}
 	}
-	return verdicts, findings, next, nil
+	clear(j.groups) // what is kept of the room must not keep the window
+	clear(j.items[:cap(j.items)])
+	return j.verdicts, findings, nil
 }
 
 // whose says which finding a stream belongs to.
@@ -65,29 +74,69 @@ type whose struct {
 	version, feature string
 }
 
-// judging is one call of Judge.
+// judging is one call of Advance.
 type judging struct {
 	w       *detectors.Window
 	ref     *Reference
 	plan    *Plan
 	p       *Parameters
+	m       *Memory
 	reason  string // why nothing can be judged
 	at      []cell
 	holiday bool
 	table   []planned
-	before  []remembered
-	next    Memory // the streams of before, in their places, as they become
-	touched []bool // of them
-	items   []item
-	onsets  map[whose]int64
+	*room
 
+	perWindow, scale shares
+	several          bool    // versions
+	versions         []int32 // of each stream of the table, where there are several
+
+	verdicts  []schemas.Verdict
+	seen      []streak.Observation // of verdicts that are more than ok
+	seenAt    []int                // in verdicts
+	fresh     []newcomer
+	onsets    map[whose]int64
 	explained map[whose][]string // slices without which the whole is as it should be
 }
 
-func newJudging(w *detectors.Window, ref *Reference, plan *Plan, p *Parameters, before []remembered) *judging {
+// newcomer is a stream that nothing was remembered of.
+type newcomer struct {
+	id
+	state
+}
+
+// room is what a window is judged in. It is kept for the next one.
+type room struct {
+	groups  []group
+	marks   []mark
+	by      []*standard // of the window's entries
+	touched []bool      // of what is remembered
+	items   []item      // of one group
+	made    []state     // of its streams that are new
+}
+
+// mark is what the window says of one stream, and where that stands.
+type mark struct {
+	y, r  float64
+	n     uint64
+	entry int32 // of the window, -1 for numbers of events
+	slot  int32 // in the table, -1: it is not in the reference
+	known int32 // place in the memory, -1: new
+	rank  int8  // of the channel, -1 for numbers of events
+}
+
+func newJudging(w *detectors.Window, ref *Reference, plan *Plan, p *Parameters, m *Memory) *judging {
+	if m.room == nil {
+		m.room = &room{}
+	}
+	r := m.room
+	r.groups, r.marks = r.groups[:0], r.marks[:0]
+	r.by = slices.Grow(r.by[:0], len(w.Entries))[:len(w.Entries)]
+	r.touched = slices.Grow(r.touched[:0], len(m.ids))[:len(m.ids)]
+	clear(r.touched)
 	return &judging{
-		w: w, ref: ref, plan: plan, p: p, before: before, next: Memory{streams: slices.Clone(before)},
-		touched: make([]bool, len(before)), onsets: map[whose]int64{}, explained: map[whose][]string{},
+		w: w, ref: ref, plan: plan, p: p, m: m, room: r,
+		onsets: map[whose]int64{}, explained: map[whose][]string{},
 	}
 }
 
@@ -96,13 +145,14 @@ type item struct {
 	reading
 	law     *law
 	why     string // why it is not judged; "" when it is
-	known   int    // place in the memory, -1: new
+	known   int32  // place in the memory, -1: new
 	now     *state // after the window
-	shares  shares
+	was     state  // before
 	weights weights
 	out     outcome
 	mean    float64 // expected
 	dead    float64 // dead zone in this window
+	stepped bool
 	done    bool
 	alarm   bool
 	outside bool // the finding is open, and the level is not back
@@ -130,63 +180,125 @@ func (j *judging) whyNot(c *Calendar) string {
 }
 
 // read measures the window and finds each stream's law and memory.
-func (j *judging) read() error {
-	all, err := j.ref.yards.measure(j.w)
-	if err != nil {
-		return err
+func (j *judging) read(c *Calendar) error {
+	j.at = c.cells(j.w.Start, j.w.End)
+	for i := range j.at {
+		j.holiday = j.holiday || j.at[i].holiday
 	}
 	j.table = j.plan.tableOf(j.ref, j.p)
-	j.items = make([]item, len(all))
+	j.groups = j.ref.yards.groups(j.w, j.groups)
+	version := ""
 	hint := 0
-	for i := range all {
-		it := &j.items[i]
-		it.reading = all[i]
-		if err := j.prepare(it, &hint); err != nil {
+	for i := range j.groups {
+		g := &j.groups[i]
+		g.from = len(j.marks)
+		if g.yardstick == nil {
+			y, r := g.count()
+			j.marks = append(j.marks, mark{y: y, r: r, n: g.rows, entry: -1, rank: -1})
+		} else {
+			j.several = j.several || version != "" && version != g.version
+			version = g.version
+			err := g.visit(j.w, func(entry int, by *standard, r *readings) {
+				j.by[entry] = by
+				for _, rank := range g.ranks {
+					if m := &r.of[rank]; r.has&(1<<rank) != 0 {
+						j.marks = append(j.marks, mark{y: m.y, r: m.r, n: m.n, entry: int32(entry), rank: int8(rank)})
+					}
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		g.to = len(j.marks)
+		if err := j.place(g, &hint); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *judging) prepare(it *item, hint *int) error {
-	rank := it.rank
-	slot := -1
-	if it.by != nil {
-		slot = int(it.by.slots[rank])
-	} else {
-		rank = -1
-		if i, ok := j.ref.healthy[it.Key]; ok {
-			slot = i
+// place finds where the streams of a group stand in the table and the memory.
+func (j *judging) place(g *group, hint *int) error {
+	for i := g.from; i < g.to; i++ {
+		k := &j.marks[i]
+		k.slot = -1
+		if k.rank >= 0 {
+			k.slot = j.by[k.entry].slots[k.rank]
+		} else if slot, ok := j.ref.healthy[j.key(g, k)]; ok {
+			k.slot = int32(slot)
+		}
+		if h := *hint; h < len(j.m.ids) && i > g.from && j.marks[i-1].entry == k.entry && j.m.ids[h].rank == int(k.rank) && j.m.ids[h].same && int(j.marks[i-1].known) == h-1 {
+			k.known = int32(h)
+		} else {
+			k.known = int32(j.m.find(&id{Key: j.key(g, k), version: g.version, rank: int(k.rank)}, h))
+		}
+		if k.known >= 0 {
+			*hint = int(k.known) + 1
+		}
+		if k.slot >= 0 && !j.table[k.slot].sound {
+			return fmt.Errorf("judging %s of %s: its healthy behaviour is not finite", j.key(g, k), j.w.Model)
 		}
 	}
-	it.known = j.next.find(&id{it.Key, it.Version, rank}, *hint)
-	if it.known >= 0 {
-		*hint = it.known + 1
+	return nil
+}
+
+// key names a stream of a group.
+func (j *judging) key(g *group, k *mark) Key {
+	if k.rank < 0 {
+		return Key{Role: g.role, Feature: g.feature, Channel: g.volume}
 	}
-	if slot < 0 {
+	return Key{g.role, g.feature, j.w.Entries[k.entry].Slice, order[k.rank]}
+}
+
+// judged says whether a stream is held against anything.
+func (j *judging) judged(k *mark) bool { return k.slot >= 0 && j.table[k.slot].law.tickets }
+
+// load makes the streams of a group ready to be judged.
+func (j *judging) load(g *group) []item {
+	n := g.to - g.from
+	j.items = slices.Grow(j.items[:0], n)[:n]
+	j.made = slices.Grow(j.made[:0], n)[:n]
+	for i := range j.items {
+		it, k := &j.items[i], &j.marks[g.from+i]
+		*it = item{reading: reading{rank: int(k.rank), group: g, Observation: Observation{Version: g.version, Y: k.y, R: k.r, N: k.n}}, known: k.known}
+		it.Role, it.Feature = g.role, g.feature
+		if k.rank < 0 {
+			it.Channel = g.volume
+		} else {
+			it.entry, it.by = &j.w.Entries[k.entry], j.by[k.entry]
+			it.Slice, it.Channel = it.entry.Slice, order[k.rank]
+		}
+		j.prepare(it, k, &j.made[i])
+	}
+	return j.items
+}
+
+func (j *judging) prepare(it *item, k *mark, made *state) {
+	if k.slot < 0 {
 		it.why = "the reference has too few rows of it"
-		return nil
+		return
 	}
-	it.law, it.shares = &j.table[slot].law, j.table[slot].shares
-	switch {
-	case !it.law.sound():
-		return fmt.Errorf("judging %s of %s: its healthy behaviour is not finite", it.Key, j.w.Model)
-	case !it.law.tickets:
+	it.law = &j.table[k.slot].law
+	if !it.law.tickets {
 		it.why = fmt.Sprintf("learning: %.0f of %.0f days", it.law.Days, math.Ceil(j.p.TicketDays))
-		return nil
+		return
 	}
 	if it.known >= 0 {
-		it.now = &j.next.streams[it.known].state
+		it.now = &j.m.states[it.known]
 		it.now.idle = 0
+		it.was = *it.now
 		j.touched[it.known] = true
 	} else {
-		it.now = new(state)
+		it.now, it.was = made, newState(it.law)
+		*made = it.was
 	}
 	it.wasOpen = it.now.flags&isOpen != 0
 	var doubt float64
 	it.mean, doubt = it.law.expected(j.at, j.w.End)
 	it.dead = it.law.dead + doubt
-	return nil
+	x := weigh(j.perWindow, j.shares(k), j.scale, j.plan.shock)
+	it.weights = weights{x.Page, x.PageShock, x.Ticket, x.TicketShock}
 }
 
 // begin sets a stream to what it was before the window.
@@ -194,72 +306,82 @@ func (j *judging) begin(it *item) {
 	switch {
 	case it.doubts != nil:
 		*it.now = *it.doubts
-	case it.known >= 0:
-		*it.now = j.before[it.known].state
-		it.now.idle = 0
-	default:
-		*it.now = newState(it.law)
+	case it.stepped:
+		*it.now = it.was
 	}
 }
 
 // share divides the part's spend among the streams that have data.
 func (j *judging) share() {
-	versions := map[Key]int{}
-	several := false
-	for i := range j.items {
-		several = several || j.items[i].Version != j.items[0].Version
-	}
-	if several {
-		for i := range j.items {
-			if j.items[i].why == "" {
-				versions[j.items[i].Key]++
+	if j.several {
+		j.versions = make([]int32, len(j.table))
+		for i := range j.marks {
+			if k := &j.marks[i]; j.judged(k) {
+				j.versions[k.slot]++
 			}
 		}
 	}
 	var sum shares
-	for i := range j.items {
-		it := &j.items[i]
-		if it.why != "" {
-			continue
+	for i := range j.marks {
+		if k := &j.marks[i]; j.judged(k) {
+			x := j.shares(k)
+			sum.page += x.page
+			sum.ticket += x.ticket
 		}
-		if n := float64(versions[it.Key]); n > 1 {
-			it.shares.page /= n
-			it.shares.ticket /= n
-		}
-		if !it.law.pages {
-			it.shares.page = 0
-		}
-		sum.page += it.shares.page
-		sum.ticket += it.shares.ticket
 	}
 	all := j.plan.spend[j.w.Part]
-	var scale shares
 	if sum.page > 0 {
-		scale.page = all.page / sum.page
+		j.scale.page = all.page / sum.page
 	}
 	if sum.ticket > 0 {
-		scale.ticket = all.ticket / sum.ticket
+		j.scale.ticket = all.ticket / sum.ticket
 	}
-	for i := range j.items {
-		it := &j.items[i]
-		x := j.plan.weight(it.shares, scale)
-		it.weights = weights{x.Page, x.PageShock, x.Ticket, x.TicketShock}
+	j.perWindow = j.plan.perWindow()
+}
+
+// shares are those of a stream that is judged.
+func (j *judging) shares(k *mark) shares {
+	x := j.table[k.slot].shares
+	if j.several {
+		if n := float64(j.versions[k.slot]); n > 1 {
+			x.page /= n
+			x.ticket /= n
+		}
 	}
+	if !j.table[k.slot].law.pages {
+		x.page = 0
+	}
+	return x
 }
 
 // decide steps every stream, slices column by column and channel by channel.
 func (j *judging) decide() error {
-	for i := 0; i < len(j.items); {
-		end := i + 1
-		for end < len(j.items) && j.items[end].group == j.items[i].group {
-			end++
-		}
-		if err := j.column(j.items[i:end]); err != nil {
+	j.verdicts = make([]schemas.Verdict, len(j.marks))
+	for i := range j.groups {
+		g := &j.groups[i]
+		items := j.load(g)
+		if err := j.column(items); err != nil {
 			return err
 		}
-		i = end
+		j.gather(g, items)
 	}
 	return nil
+}
+
+// gather keeps of the streams of a group what is told of them and remembered.
+func (j *judging) gather(g *group, items []item) {
+	for i := range items {
+		it := &items[i]
+		v := &j.verdicts[g.from+i]
+		j.verdict(it, v)
+		if it.outside || it.wasOpen || it.why != "" && len(j.m.open.Entries) > 0 {
+			j.seen = append(j.seen, j.observe(it, *v))
+			j.seenAt = append(j.seenAt, g.from+i)
+		}
+		if it.why == "" && it.known < 0 {
+			j.fresh = append(j.fresh, newcomer{idOf(it.Key, it.Version), *it.now})
+		}
+	}
 }
 
 // column judges the streams of one column of one version.
@@ -443,16 +565,17 @@ func (j *judging) doubt(it, found *item) {
 // step takes the window into the stream's state, from what it was before.
 func (j *judging) step(it *item) error {
 	j.begin(it)
+	it.stepped = true
 	r := it.R
 	if j.holiday && it.law.Holidays < 2 {
 		r += 3 * (it.now.p + r) // four times the variance of any other day
 	}
 	it.out = it.law.step(it.now, it.Y-it.mean, r, it.dead, it.weights)
-	sum := it.out.z + it.now.a + it.now.level
-	for i := range it.now.ticket {
-		sum += it.now.ticket[i] + it.now.page[i]
+	var sums [4]float64
+	for i, x := range it.now.ticket {
+		sums[i%4] += x + it.now.page[i]
 	}
-	if !finite(sum) {
+	if !finite(it.out.z + it.now.a + it.now.level + sums[0] + sums[1] + sums[2] + sums[3]) {
 		return fmt.Errorf("judging %s of %s in the window of %d: z is %v, and its recursion is not finite", it.Key, j.w.Model, j.w.Start, it.out.z)
 	}
 	return nil
@@ -523,37 +646,41 @@ func faultOf(k Key) schemas.Fault {
 	return schemas.FaultDrift
 }
 
-// remember returns the memory after the window.
-func (j *judging) remember() Memory {
-	next := j.next
-	changed := false
+// remember takes what is new into the memory, and what has gone out of it.
+func (j *judging) remember() {
+	m := j.m
+	changed := len(j.fresh) > 0
 	for i := range j.touched {
-		s := &next.streams[i]
-		if j.touched[i] || partOf(s.Key) != j.w.Part {
+		if j.touched[i] || partOf(m.ids[i].Key) != j.w.Part {
 			continue
 		}
+		x, s := &m.ids[i], &m.states[i]
 		s.ok = 0
 		s.idle++
-		if h, ok := j.ref.Healthy(s.Key); ok {
-			l := newLaw(s.Key, &h, j.p)
-			l.skip(&s.state)
+		if h, ok := j.ref.Healthy(x.Key); ok {
+			l := newLaw(x.Key, &h, j.p)
+			l.skip(s)
 		}
 		if s.flags&isOpen != 0 {
-			j.onset(whose{faultOf(s.Key), s.version, s.Feature}, s.onset)
+			j.onset(whose{faultOf(x.Key), x.version, x.Feature}, s.onset)
 		}
 		changed = changed || int(s.idle) > j.p.Forget
 	}
-	for i := range j.items {
-		if it := &j.items[i]; it.why == "" && it.known < 0 {
-			next.streams = append(next.streams, remembered{idOf(it.Key, it.Version), *it.now})
-			changed = true
+	if !changed {
+		return
+	}
+	all := j.fresh
+	for i := range m.ids {
+		if int(m.states[i].idle) <= j.p.Forget {
+			all = append(all, newcomer{m.ids[i], m.states[i]})
 		}
 	}
-	if changed {
-		next.streams = slices.DeleteFunc(next.streams, func(s remembered) bool { return int(s.idle) > j.p.Forget })
-		slices.SortFunc(next.streams, func(a, b remembered) int { return compareIDs(&a.id, &b.id) })
+	slices.SortFunc(all, func(a, b newcomer) int { return compareIDs(&a.id, &b.id) })
+	m.ids, m.states = make([]id, len(all)), make([]state, len(all))
+	for i := range all {
+		m.ids[i], m.states[i] = all[i].id, all[i].state
 	}
-	return next
+	m.link()
 }
 
 // onset notes when an open finding began.
@@ -563,29 +690,21 @@ func (j *judging) onset(t whose, at int64) {
 	}
 }
 
-// tell gives the verdicts on all streams, and findings of those that are out
-// or were. The rest needs no memory of findings, and most windows are healthy.
-func (j *judging) tell(open streak.Memory) ([]schemas.Verdict, []detectors.Finding, streak.Memory) {
+// tell gives the findings of streams that are out or were. The rest needs no
+// memory of findings, and most windows are healthy.
+func (j *judging) tell() []detectors.Finding {
 	rule := streak.Rule{Clear: j.p.Clear, Forget: j.p.Forget}
+	var findings []detectors.Finding
 	if j.reason != "" {
-		return open.Step(j.w, j.unjudged(), rule)
+		j.verdicts, findings, j.m.open = j.m.open.Step(j.w, j.unjudged(), rule)
+		return findings
 	}
-	verdicts := make([]schemas.Verdict, len(j.items))
-	var out []streak.Observation
-	var at []int
-	for i := range j.items {
-		it := &j.items[i]
-		j.verdict(it, &verdicts[i])
-		if it.outside || it.wasOpen || it.why != "" && len(open.Entries) > 0 {
-			out = append(out, j.observe(it, verdicts[i]))
-			at = append(at, i)
-		}
-	}
-	told, findings, next := open.Step(j.w, out, rule)
+	var told []schemas.Verdict
+	told, findings, j.m.open = j.m.open.Step(j.w, j.seen, rule)
 	for i, v := range told {
-		verdicts[at[i]] = v
+		j.verdicts[j.seenAt[i]] = v
 	}
-	return verdicts, findings, next
+	return findings
 }
 
 // unjudged lists the streams of a window that cannot be judged.
@@ -614,16 +733,16 @@ func (j *judging) verdict(it *item, v *schemas.Verdict) {
 	}
 	v.State = schemas.StateOK
 	reach := it.dead + 3*it.out.sd
-	v.Expected, v.Low, v.High = it.people(it.mean), it.people(it.mean-reach), it.people(it.mean+reach)
 	v.P = tTail(it.out.z, it.law.nu)
-	if now, ref, ok := it.ratio(); ok {
+	now, ref, ok := it.ratio()
+	if ok && it.Slice != "" {
 		// The share itself; what is healthy of a slice is so against the rest.
-		v.Effect = now
-		if it.Slice != "" {
-			v.Expected, v.Low, v.High = ref, 0, people(2*math.Asin(math.Sqrt(ref))+reach)
-		}
+		v.Effect, v.Expected, v.High = now, ref, people(it.by.angle[it.rank]+reach)
 	} else {
-		v.Effect = it.people(it.Y)
+		v.Expected, v.Low, v.High = it.people(it.mean), it.people(it.mean-reach), it.people(it.mean+reach)
+		if v.Effect = now; !ok {
+			v.Effect = it.people(it.Y)
+		}
 	}
 	if it.law.upOnly {
 		v.Low = 0
@@ -673,7 +792,7 @@ func (it *item) people(y float64) float64 {
 	switch {
 	case it.Role == schemas.RoleRows:
 		return math.Exp(y * sign(it.Channel))
-	case it.Channel == TopShare || channelGroup(it.Key) == groupRates:
+	case isShare(it.rank):
 		return people(y)
 	}
 	return y
@@ -696,16 +815,19 @@ func people(y float64) float64 {
 // ratio returns the share that a rate's channel counts, in the window and in
 // the reference.
 func (it *item) ratio() (now, ref float64, ok bool) {
-	if it.by == nil || it.rank < rankTop || it.rank > rankUnseen {
+	if it.by == nil || !isShare(it.rank) || it.N == 0 {
 		return 0, 0, false
 	}
 	c := countsOf(it.entry.Summary)
-	k, n, ok := it.group.of(it.rank, &c)
-	if !ok || n == 0 {
+	k, n, ok := it.group.of(it.rank, &c, it.N)
+	if !ok {
 		return 0, 0, false
 	}
 	return float64(k) / float64(n), it.by.share[it.rank], true
 }
+
+// isShare says whether a channel's statistic is the angle of a share.
+func isShare(rank int) bool { return rank >= rankTop && rank <= rankUnseen }
 
 // tTail returns P(|t_ν| >= |z|) by the normal tail of
 //

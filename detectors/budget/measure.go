@@ -75,7 +75,7 @@ func yardsticksOf(b *schemas.Baseline) yardsticks {
 
 // measure returns the readings of a window.
 func (ys yardsticks) measure(w *detectors.Window) ([]reading, error) {
-	groups := ys.groups(w)
+	groups := ys.groups(w, nil)
 	out := make([]reading, 0, 8*len(w.Entries))
 	var err error
 	for i := range groups {
@@ -96,6 +96,9 @@ type group struct {
 	slices  []detectors.Entry
 	rows    uint64 // of RoleRows: events, over all versions
 	volume  string // of RoleRows: the channel
+	first   int    // of its entries in the window
+
+	from, to int // its streams among those of the window
 }
 
 // reading is one statistic of a window, and what it was made from.
@@ -107,9 +110,8 @@ type reading struct {
 	by    *standard
 }
 
-// groups gathers the columns of a window that can be judged, in its order.
-func (ys yardsticks) groups(w *detectors.Window) []group {
-	var out []group
+// groups appends the columns of a window that can be judged, in its order.
+func (ys yardsticks) groups(w *detectors.Window, out []group) []group {
 	rows := -1
 	for i := 0; i < len(w.Entries); i++ {
 		e := &w.Entries[i]
@@ -127,7 +129,7 @@ func (ys yardsticks) groups(w *detectors.Window) []group {
 		if e.Role.Part() != w.Part || !judged(e.Role) {
 			continue
 		}
-		g := group{role: e.Role, feature: e.Feature, version: e.Version}
+		g := group{role: e.Role, feature: e.Feature, version: e.Version, first: i}
 		end := i + 1
 		for end < len(w.Entries) && w.Entries[end].Role == e.Role && w.Entries[end].Feature == e.Feature && w.Entries[end].Version == e.Version {
 			end++
@@ -158,13 +160,36 @@ func judged(r schemas.Role) bool {
 // measure appends the readings of all channels of the column.
 func (g *group) measure(w *detectors.Window, out []reading) ([]reading, error) {
 	if g.yardstick == nil {
+		y, r := g.count()
 		return append(out, reading{group: g, Observation: Observation{
-			Key: Key{Role: g.role, Feature: g.feature, Channel: g.volume},
-			Y:   math.Log(float64(g.rows)) * sign(g.volume), R: 1 / float64(g.rows), N: g.rows,
+			Key: Key{Role: g.role, Feature: g.feature, Channel: g.volume}, Y: y, R: r, N: g.rows,
 		}}), nil
 	}
+	err := g.visit(w, func(entry int, by *standard, r *readings) {
+		e := &w.Entries[entry]
+		for _, rank := range g.ranks {
+			if r.has&(1<<rank) == 0 {
+				continue
+			}
+			m := &r.of[rank]
+			out = append(out, reading{rank: rank, group: g, entry: e, by: by, Observation: Observation{
+				Key: Key{g.role, g.feature, e.Slice, order[rank]}, Version: g.version, Y: m.y, R: m.r, N: m.n,
+			}})
+		}
+	})
+	return out, err
+}
+
+// count returns the statistic of a number of events, and its variance.
+func (g *group) count() (y, r float64) {
+	return math.Log(float64(g.rows)) * sign(g.volume), 1 / float64(g.rows)
+}
+
+// visit measures the whole, then one slice after the other. f is told which
+// entry of the window it is; what it is given holds until it returns.
+func (g *group) visit(w *detectors.Window, f func(entry int, by *standard, r *readings)) error {
 	if g.whole == nil {
-		return out, nil // nothing to hold a slice against
+		return nil // nothing to hold a slice against
 	}
 	whole := countsOf(g.whole.Summary)
 	r := g.yardstick.measure(&whole, g.yardstick.whole)
@@ -172,40 +197,36 @@ func (g *group) measure(w *detectors.Window, out []reading) ([]reading, error) {
 		m, ok := g.distinct(g.whole.Summary)
 		r.put(rankDistinct, m, ok)
 	}
-	out, err := g.add(w, g.whole, g.yardstick.whole, &r, out)
-	if err != nil {
-		return nil, err
+	if err := g.check(w, g.whole, &r); err != nil {
+		return err
 	}
+	f(g.first, g.yardstick.whole, &r)
 	for i := range g.slices {
 		e := &g.slices[i]
 		by, ok := g.yardstick.slices[e.Slice]
 		if !ok {
 			continue
 		}
-		r := g.difference(&whole, e, by, nil)
-		if out, err = g.add(w, e, by, &r, out); err != nil {
-			return nil, err
+		r = g.difference(&whole, e, by, nil)
+		if err := g.check(w, e, &r); err != nil {
+			return err
 		}
+		f(g.first+1+i, by, &r)
 	}
-	return out, nil
+	return nil
 }
 
-// add appends what was measured of an entry.
-func (g *group) add(w *detectors.Window, e *detectors.Entry, by *standard, r *readings, out []reading) ([]reading, error) {
+// check reports a statistic that is not a number.
+func (g *group) check(w *detectors.Window, e *detectors.Entry, r *readings) error {
 	for _, rank := range g.ranks {
 		if r.has&(1<<rank) == 0 {
 			continue
 		}
-		m := &r.of[rank]
-		x := reading{rank: rank, group: g, entry: e, by: by, Observation: Observation{
-			Key: Key{g.role, g.feature, e.Slice, order[rank]}, Version: g.version, Y: m.y, R: m.r, N: m.n,
-		}}
-		if !finite(m.y) || !finite(m.r) || m.r < 0 {
-			return nil, fmt.Errorf("measuring %s of %s in the window of %d: %v with variance %v", x.Key, w.Model, w.Start, m.y, m.r)
+		if m := &r.of[rank]; !finite(m.y) || !finite(m.r) || m.r < 0 {
+			return fmt.Errorf("measuring %s of %s in the window of %d: %v with variance %v", Key{g.role, g.feature, e.Slice, order[rank]}, w.Model, w.Start, m.y, m.r)
 		}
-		out = append(out, x)
 	}
-	return out, nil
+	return nil
 }
 
 // difference measures a slice against the rest of the rows: the whole without

@@ -18,23 +18,45 @@ import (
 // version the recursions, and the findings that are open. The zero value
 // remembers nothing. It survives refits, and is never replayed.
 type Memory struct {
-	streams []remembered // in the order in which windows have them
-	open    streak.Memory
+	ids    []id // in the order in which windows have them; never changed in place
+	states []state
+	names  []byte // the ids in the binary form
+	open   streak.Memory
+	room   *room // of Advance
+	size   int   // of the binary form when it was last written
+}
+
+// clone returns a copy that has nothing in common with m that changes.
+func (m *Memory) clone() Memory {
+	return Memory{ids: m.ids, states: slices.Clone(m.states), names: m.names, open: m.open}
 }
 
 // id names a stream of one version.
 type id struct {
 	Key
 	version string
-	rank    int // of the channel; -1 for counts of events
+	rank    int  // of the channel; -1 for counts of events
+	same    bool // another channel of what the one before it in a memory is a channel of
 }
 
-type remembered struct {
-	id
-	state
+func idOf(k Key, version string) id {
+	return id{Key: k, version: version, rank: slices.Index(order[:], k.Channel)}
 }
 
-func idOf(k Key, version string) id { return id{k, version, slices.Index(order[:], k.Channel)} }
+// link notes which streams belong to what the one before them belongs to, so
+// that a window need not compare names for each of them, and how all names are
+// written, which changes as seldom.
+func (m *Memory) link() {
+	for i := range m.ids {
+		s := &m.ids[i]
+		s.same = false
+		if i > 0 {
+			b := &m.ids[i-1]
+			s.same = s.rank >= 0 && b.rank >= 0 && s.Role == b.Role && s.Feature == b.Feature && s.Slice == b.Slice && s.version == b.version
+		}
+	}
+	m.names = namesOf(m.ids)
+}
 
 // compareIDs orders streams as the entries of windows are, part by part.
 func compareIDs(a, b *id) int {
@@ -45,28 +67,120 @@ func compareIDs(a, b *id) int {
 // find returns the place of a stream, -1 for none. hint is where it stands if
 // it comes right behind the one before, as in most windows.
 func (m *Memory) find(x *id, hint int) int {
-	if hint < len(m.streams) {
-		if s := &m.streams[hint].id; s.rank == x.rank && s.Feature == x.Feature && s.Slice == x.Slice && s.version == x.version && s.Role == x.Role && s.Channel == x.Channel {
+	if hint < len(m.ids) {
+		if s := &m.ids[hint]; s.rank == x.rank && s.Feature == x.Feature && s.Slice == x.Slice && s.version == x.version && s.Role == x.Role && s.Channel == x.Channel {
 			return hint
 		}
 	}
-	at, ok := slices.BinarySearchFunc(m.streams, x, func(s remembered, x *id) int { return compareIDs(&s.id, x) })
-	if !ok {
-		return -1
+	from, to := 0, len(m.ids)
+	for from < to {
+		at := int(uint(from+to) / 2)
+		switch c := compareIDs(&m.ids[at], x); {
+		case c == 0:
+			return at
+		case c < 0:
+			from = at + 1
+		default:
+			to = at
+		}
 	}
-	return at
+	return -1
 }
 
 // Streams is how many streams are remembered.
-func (m *Memory) Streams() int { return len(m.streams) }
+func (m *Memory) Streams() int { return len(m.ids) }
 
-// The binary form: a version, the texts of all ids once each, then of each
-// stream its id as numbers of texts and its state, then the open findings.
-// Arrays of zeros, as of streams that never page, are left out.
-const memoryForm = 1
+// The binary form: its number; the texts of all names once each; of each stream
+// whose channel it is, which is left out where that is so of the one before,
+// and its channel, as numbers of texts; of each its state; the open findings.
+// All is in the order of the streams, so that equal memories have equal bytes.
+const memoryForm = 2
+
+// AppendBinary appends the binary form of the memory.
+func (m *Memory) AppendBinary(b []byte) ([]byte, error) {
+	open, err := json.Marshal(m.open)
+	if err != nil {
+		return nil, fmt.Errorf("writing the open findings of a memory: %w", err)
+	}
+	names := m.names
+	if names == nil {
+		names = namesOf(nil)
+	}
+	before := len(b)
+	b = slices.Grow(b, max(m.size+m.size/64, 1+len(names)+len(open)+mostState))
+	b = append(b, memoryForm)
+	b = append(b, names...)
+	for i := range m.states {
+		b = m.states[i].append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(open)))
+	b = append(b, open...)
+	m.size = len(b) - before
+	return b, nil
+}
 
 // MarshalJSON writes the memory as text of base64 of its binary form.
 func (m Memory) MarshalJSON() ([]byte, error) {
+	b, err := m.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(base64.StdEncoding.EncodeToString(b))
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, and what it wrote before there
+// was this form. Anything else is an error and leaves m as it was.
+func (m *Memory) UnmarshalJSON(body []byte) error {
+	var text string
+	if err := json.Unmarshal(body, &text); err != nil {
+		return fmt.Errorf("reading a memory: %w", err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("reading a memory: %w", err)
+	}
+	return m.UnmarshalBinary(raw)
+}
+
+// UnmarshalBinary reads what AppendBinary wrote. Anything else is an error and
+// leaves m as it was.
+func (m *Memory) UnmarshalBinary(raw []byte) error {
+	r := reader{b: raw}
+	var out Memory
+	switch r.byte() {
+	case memoryForm:
+		out.readNames(&r)
+		out.states = make([]state, len(out.ids))
+		for i := range out.states {
+			out.states[i].read(&r)
+		}
+	case memoryForm1:
+		out.readForm1(&r)
+	default:
+		return errors.New("reading a memory: its form is not known to this program")
+	}
+	open := r.take(r.count(1))
+	if r.bad || len(r.b) != 0 {
+		return errors.New("reading a memory: it is cut short or too long")
+	}
+	for i := range out.ids {
+		if i > 0 && compareIDs(&out.ids[i-1], &out.ids[i]) >= 0 {
+			return errors.New("reading a memory: its streams are not in order")
+		}
+	}
+	if err := json.Unmarshal(open, &out.open); err != nil {
+		return fmt.Errorf("reading the open findings of a memory: %w", err)
+	}
+	if len(out.ids) == 0 {
+		out.ids, out.states = nil, nil
+	}
+	out.link()
+	*m = out
+	return nil
+}
+
+// namesOf returns texts, number and names of streams.
+func namesOf(ids []id) []byte {
 	texts, number := []string{}, map[string]uint64{}
 	of := func(s string) uint64 {
 		n, ok := number[s]
@@ -77,138 +191,131 @@ func (m Memory) MarshalJSON() ([]byte, error) {
 		}
 		return n
 	}
-	var body []byte
-	for i := range m.streams {
-		s := &m.streams[i]
-		body = append(body, byte(s.Role))
-		for _, t := range []string{s.Feature, s.Slice, s.Channel, s.version} {
-			body = binary.AppendUvarint(body, of(t))
+	var names []byte
+	for i := range ids {
+		s := &ids[i]
+		if s.same {
+			names = append(names, 1)
+		} else {
+			names = append(names, 0, byte(s.Role))
+			for _, t := range []string{s.Feature, s.Slice, s.version} {
+				names = binary.AppendUvarint(names, of(t))
+			}
 		}
-		body = s.state.append(body)
+		names = binary.AppendUvarint(names, of(s.Channel))
 	}
-	open, err := json.Marshal(m.open)
-	if err != nil {
-		return nil, fmt.Errorf("writing the open findings of a memory: %w", err)
-	}
-	out := []byte{memoryForm}
-	out = binary.AppendUvarint(out, uint64(len(texts)))
+	out := binary.AppendUvarint(nil, uint64(len(texts)))
 	for _, t := range texts {
 		out = binary.AppendUvarint(out, uint64(len(t)))
 		out = append(out, t...)
 	}
-	out = binary.AppendUvarint(out, uint64(len(m.streams)))
-	out = append(out, body...)
-	out = binary.AppendUvarint(out, uint64(len(open)))
-	out = append(out, open...)
-	return json.Marshal(base64.StdEncoding.EncodeToString(out))
+	out = binary.AppendUvarint(out, uint64(len(ids)))
+	return append(out, names...)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Anything else is an error and
-// leaves m as it was.
-func (m *Memory) UnmarshalJSON(body []byte) error {
-	var text string
-	if err := json.Unmarshal(body, &text); err != nil {
-		return fmt.Errorf("reading a memory: %w", err)
-	}
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return fmt.Errorf("reading a memory: %w", err)
-	}
-	r := reader{b: raw}
-	if r.byte() != memoryForm {
-		return errors.New("reading a memory: its form is not known to this program")
-	}
-	texts := make([]string, r.count(1))
-	for i := range texts {
-		texts[i] = string(r.take(r.count(1)))
-	}
-	var out Memory
-	n := r.count(smallest)
-	out.streams = make([]remembered, n)
-	for i := range out.streams {
-		s := &out.streams[i]
-		s.Role = schemas.Role(r.byte())
-		for _, t := range []*string{&s.Feature, &s.Slice, &s.Channel, &s.version} {
-			k := r.uvarint()
-			if k >= uint64(len(texts)) {
-				return errors.New("reading a memory: a text is missing")
-			}
-			*t = texts[k]
+// readNames reads what namesOf wrote.
+func (m *Memory) readNames(r *reader) {
+	texts := r.texts()
+	m.ids = make([]id, r.count(leastStream))
+	var whose id
+	for i := range m.ids {
+		switch r.byte() {
+		case 0:
+			whose.Role = schemas.Role(r.byte())
+			whose.Feature, whose.Slice, whose.version = r.text(texts), r.text(texts), r.text(texts)
+		case 1:
+			r.bad = r.bad || i == 0
+		default:
+			r.bad = true
 		}
-		s.id = idOf(s.Key, s.version)
-		s.state.read(&r)
-		if i > 0 && compareIDs(&out.streams[i-1].id, &s.id) >= 0 {
-			return errors.New("reading a memory: its streams are not in order")
-		}
+		whose.Channel = r.text(texts)
+		m.ids[i] = idOf(whose.Key, whose.version)
 	}
-	open := r.take(r.count(1))
-	if r.bad || len(r.b) != 0 {
-		return errors.New("reading a memory: it is cut short or too long")
-	}
-	if err := json.Unmarshal(open, &out.open); err != nil {
-		return fmt.Errorf("reading the open findings of a memory: %w", err)
-	}
-	if len(out.streams) == 0 {
-		out.streams = nil
-	}
-	*m = out
-	return nil
 }
 
-// smallest is the least number of bytes that a stream takes.
-const smallest = 5 + 4*8 + 2
-
-// The arrays of a state that may be all zeros.
+// The parts of a state that may be all zeros, and are left out then.
 const (
-	hasPage = 1 << iota
+	hasFilter = 1 << iota
+	hasPage
 	hasTicket
 	hasRun
 	hasOnset
 	hasIdle
 )
 
+// leastStream and mostState bound the bytes of a stream, and of its state.
+const (
+	leastStream = 2 + 2 + 2*8
+	mostState   = 2 + 4*8 + 2*bets*8 + 2 + 2*len(sizes)*(4+binary.MaxVarintLen32) + binary.MaxVarintLen64 + 1 + binary.MaxVarintLen32
+)
+
 func (s *state) append(b []byte) []byte {
-	for _, x := range [...]float64{s.a, s.p, s.bias, s.level} {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+	b = slices.Grow(b, mostState)
+	start := len(b)
+	out := b[start : start+mostState]
+	n := 2
+	put := func(x float64) {
+		binary.LittleEndian.PutUint64(out[n:], math.Float64bits(x))
+		n += 8
 	}
-	b = append(b, s.flags)
-	at := len(b)
-	b = append(b, 0)
-	floats := func(flag byte, xs []float64) {
-		if slices.ContainsFunc(xs, func(x float64) bool { return x != 0 }) {
-			b[at] |= flag
-			for _, x := range xs {
-				b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+	var has byte
+	put(s.p)
+	put(s.level)
+	if math.Float64bits(s.a)|math.Float64bits(s.bias) != 0 {
+		has |= hasFilter
+		put(s.a)
+		put(s.bias)
+	}
+	if s.page != [bets]float64{} {
+		has |= hasPage
+		for _, x := range s.page {
+			put(x)
+		}
+	}
+	if s.ticket != [bets]float64{} {
+		has |= hasTicket
+		for _, x := range s.ticket {
+			put(x)
+		}
+	}
+	runs := uint16(0)
+	for i, x := range s.run {
+		if x != 0 || s.age[i] != 0 {
+			runs |= 1 << i
+		}
+	}
+	if runs != 0 {
+		has |= hasRun
+		binary.LittleEndian.PutUint16(out[n:], runs)
+		n += 2
+		for i, x := range s.run {
+			if runs&(1<<i) != 0 {
+				binary.LittleEndian.PutUint32(out[n:], math.Float32bits(x))
+				n += 4 + binary.PutUvarint(out[n+4:], uint64(s.age[i]))
 			}
 		}
 	}
-	floats(hasPage, s.page[:])
-	floats(hasTicket, s.ticket[:])
-	if slices.ContainsFunc(s.age[:], func(x uint32) bool { return x != 0 }) {
-		b[at] |= hasRun
-		for i, x := range s.run {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-			b = binary.AppendUvarint(b, uint64(s.age[i]))
-		}
-	}
 	if s.onset != 0 || s.ok != 0 {
-		b[at] |= hasOnset
-		b = binary.AppendVarint(b, s.onset)
-		b = append(b, s.ok)
+		has |= hasOnset
+		n += binary.PutVarint(out[n:], s.onset)
+		out[n] = s.ok
+		n++
 	}
 	if s.idle != 0 {
-		b[at] |= hasIdle
-		b = binary.AppendUvarint(b, uint64(s.idle))
+		has |= hasIdle
+		n += binary.PutUvarint(out[n:], uint64(s.idle))
 	}
-	return b
+	out[0], out[1] = s.flags, has
+	return b[:start+n]
 }
 
 func (s *state) read(r *reader) {
-	for _, x := range []*float64{&s.a, &s.p, &s.bias, &s.level} {
-		*x = r.float()
-	}
 	s.flags = r.byte()
 	has := r.byte()
+	s.p, s.level = r.float(), r.float()
+	if has&hasFilter != 0 {
+		s.a, s.bias = r.float(), r.float()
+	}
 	if has&hasPage != 0 {
 		for i := range s.page {
 			s.page[i] = r.float()
@@ -220,11 +327,14 @@ func (s *state) read(r *reader) {
 		}
 	}
 	if has&hasRun != 0 {
-		for i := range s.run {
-			if x := r.take(4); x != nil {
-				s.run[i] = math.Float32frombits(binary.LittleEndian.Uint32(x))
+		if x := r.take(2); x != nil {
+			runs := binary.LittleEndian.Uint16(x)
+			for i := range s.run {
+				if runs&(1<<i) != 0 {
+					s.run[i] = r.small()
+					s.age[i] = uint32(r.uvarint())
+				}
 			}
-			s.age[i] = uint32(r.uvarint())
 		}
 	}
 	if has&hasOnset != 0 {
@@ -287,6 +397,33 @@ func (r *reader) count(size int) int {
 		return 0
 	}
 	return int(n)
+}
+
+// texts reads a list of texts, text the one that a number stands for.
+func (r *reader) texts() []string {
+	out := make([]string, r.count(1))
+	for i := range out {
+		out[i] = string(r.take(r.count(1)))
+	}
+	return out
+}
+
+func (r *reader) text(of []string) string {
+	n := r.uvarint()
+	if n >= uint64(len(of)) {
+		r.bad, r.b = true, nil
+		return ""
+	}
+	return of[n]
+}
+
+// small reads a number of half the size.
+func (r *reader) small() float32 {
+	x := r.take(4)
+	if x == nil {
+		return 0
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(x))
 }
 
 // float reads a number; one that is not finite is bad.

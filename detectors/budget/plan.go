@@ -31,6 +31,7 @@ type Plan struct {
 type planned struct {
 	law    law
 	shares shares
+	sound  bool // the numbers of the law can be judged by
 }
 
 // tableOf lists laws and shares by the streams of a reference; the plan has
@@ -42,7 +43,8 @@ func (p *Plan) tableOf(ref *Reference, par *Parameters) []planned {
 	out := make([]planned, len(ref.streams))
 	for i := range ref.streams {
 		s := &ref.streams[i]
-		out[i] = planned{newLaw(s.Key, &s.Healthy, par), p.shares[s.Key]}
+		out[i] = planned{law: newLaw(s.Key, &s.Healthy, par), shares: p.shares[s.Key]}
+		out[i].sound = out[i].law.sound()
 	}
 	return out
 }
@@ -254,16 +256,16 @@ func (p *Plan) perWindow() shares {
 
 // Weight returns what a stream may spend in a window in which all streams have data.
 func (p *Plan) Weight(k Key) Weight {
-	return p.weight(p.shares[k], shares{1, 1})
+	return weigh(p.perWindow(), p.shares[k], shares{1, 1}, p.shock)
 }
 
-// weight turns shares into a weight; scale is what the streams without data leave over.
-func (p *Plan) weight(s, scale shares) Weight {
-	b := p.perWindow()
-	page, ticket := b.page*s.page*scale.page, b.ticket*s.ticket*scale.ticket
+// weigh turns shares of what a window may spend into a weight; scale is what
+// the streams without data leave over.
+func weigh(perWindow, s, scale shares, shock float64) Weight {
+	page, ticket := perWindow.page*s.page*scale.page, perWindow.ticket*s.ticket*scale.ticket
 	return Weight{
-		Page: page * (1 - p.shock), PageShock: page * p.shock,
-		Ticket: ticket * (1 - p.shock), TicketShock: ticket * p.shock,
+		Page: page * (1 - shock), PageShock: page * shock,
+		Ticket: ticket * (1 - shock), TicketShock: ticket * shock,
 	}
 }
 

@@ -20,35 +20,39 @@ import (
 // A window alone knows nothing of the windows before it, so the sd is that of
 // the noise as a whole.
 func Revise(w *detectors.Window, ref *Reference, c Calendar, p Parameters) ([]schemas.Verdict, []detectors.Finding, error) {
-	j := newJudging(w, ref, &Plan{}, &p, nil)
+	j := newJudging(w, ref, &Plan{}, &p, &Memory{})
 	j.reason = j.whyNot(&c)
 	if j.reason != "" {
-		return j.verdicts(), nil, nil
+		return j.alone(nil), nil, nil
 	}
-	j.at = c.cells(w.Start, w.End)
-	if err := j.read(); err != nil {
+	if err := j.read(&c); err != nil {
 		return nil, nil, err
 	}
-	for i := range j.items {
-		it := &j.items[i]
-		if it.why != "" {
-			continue
+	var items []item
+	for i := range j.groups {
+		g := &j.groups[i]
+		items = append(items, j.load(g)...)
+		for i := len(items) - (g.to - g.from); i < len(items); i++ {
+			it := &items[i]
+			if it.why != "" {
+				continue
+			}
+			if err := j.step(it); err != nil {
+				return nil, nil, err
+			}
+			off := math.Abs(it.out.shift)
+			if it.law.upOnly {
+				off = it.out.shift
+			}
+			it.outside = off > it.dead
+			it.alarm = off > it.dead+3*it.out.sd
 		}
-		if err := j.step(it); err != nil {
-			return nil, nil, err
-		}
-		off := math.Abs(it.out.shift)
-		if it.law.upOnly {
-			off = it.out.shift
-		}
-		it.outside = off > it.dead
-		it.alarm = off > it.dead+3*it.out.sd
 	}
-	return j.verdicts(), j.revised(), nil
+	return j.alone(items), j.revised(items), nil
 }
 
-// verdicts are those of the window by itself.
-func (j *judging) verdicts() []schemas.Verdict {
+// alone are the verdicts on the window by itself.
+func (j *judging) alone(items []item) []schemas.Verdict {
 	if j.reason != "" {
 		seen := j.unjudged()
 		out := make([]schemas.Verdict, len(seen))
@@ -57,9 +61,9 @@ func (j *judging) verdicts() []schemas.Verdict {
 		}
 		return out
 	}
-	out := make([]schemas.Verdict, len(j.items))
-	for i := range j.items {
-		it := &j.items[i]
+	out := make([]schemas.Verdict, len(items))
+	for i := range items {
+		it := &items[i]
 		j.verdict(it, &out[i])
 		switch {
 		case it.alarm:
@@ -72,10 +76,10 @@ func (j *judging) verdicts() []schemas.Verdict {
 }
 
 // revised puts the streams of a fault and column together.
-func (j *judging) revised() []detectors.Finding {
+func (j *judging) revised(items []item) []detectors.Finding {
 	found := map[whose]*detectors.Finding{}
-	for i := range j.items {
-		it := &j.items[i]
+	for i := range items {
+		it := &items[i]
 		if it.why != "" {
 			continue
 		}
