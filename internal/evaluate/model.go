@@ -50,7 +50,7 @@ type state struct {
 	Pairs   map[int64]pair      `json:"pairs,omitempty"`   // windows of which one part of two was judged
 	Hard    hard.Memory         `json:"hard"`
 	Soft    soft.Memory         `json:"soft"`
-	Budget  budget.Memory       `json:"budget"`
+	Budget  budget.Memory       `json:"-"` // in its binary form, see encode
 	Ledger  spending            `json:"ledger,omitzero"`
 	Lessons map[string]lesson   `json:"lessons,omitempty"` // by part
 	Alerts  *alerting.State     `json:"alerts"`
@@ -152,7 +152,7 @@ func (m *model) load(ctx context.Context) error {
 	m.step, m.tripsSince = 0, time.Time{}
 	if last != nil {
 		m.tripsSince = last.At.Add(-skew)
-		if err := json.Unmarshal(last.State, st); err != nil {
+		if err := st.decode(last.State); err != nil {
 			return fmt.Errorf("reading the state of step %d: %w", last.Step, err)
 		}
 		m.step = last.Step
@@ -548,7 +548,7 @@ func (d *decision) judge(ctx context.Context, r *ref, merged Merged, revised boo
 	if err != nil {
 		return fmt.Errorf("judging the %s window of %s: %w", r.part, time.UnixMilli(r.start).UTC().Format(time.RFC3339), err)
 	}
-	d.verdicts = append(d.verdicts, verdicts...)
+	d.verdicts = joined(d.verdicts, verdicts)
 	if r.past {
 		d.state.passed(r)
 		return nil
@@ -748,7 +748,7 @@ func (d *decision) detect(ctx context.Context, w *detectors.Window, memory memor
 	var verdicts []schemas.Verdict
 	var findings []detectors.Finding
 	take := func(v []schemas.Verdict, f []detectors.Finding) {
-		verdicts = append(verdicts, v...)
+		verdicts = joined(verdicts, v)
 		findings = append(findings, f...)
 	}
 	v, f, hm, err := hard.Judge(w, d.state.onset(w.Start), cfg.Hard, memory.hard)
@@ -779,7 +779,8 @@ func (d *decision) detect(ctx context.Context, w *detectors.Window, memory memor
 		d.factor = d.state.Ledger.governed(plan, w.Start)
 		plan = plan.Governed(d.factor)
 	}
-	v, f, bm, err := budget.Judge(w, ref, plan, d.m.Calendar, cfg.Statistics, memory.budget)
+	bm := memory.budget // goes on in place, as all of the state does
+	v, f, err = bm.Advance(w, ref, plan, d.m.Calendar, cfg.Statistics)
 	if err != nil {
 		return nil, nil, memory, err
 	}
@@ -801,7 +802,7 @@ func (d *decision) step(at time.Time) (schemas.Step, error) {
 	if err != nil {
 		return schemas.Step{}, fmt.Errorf("writing the inputs of a step: %w", err)
 	}
-	st, err := json.Marshal(d.state)
+	st, err := d.state.encode()
 	if err != nil {
 		return schemas.Step{}, fmt.Errorf("writing the state of a step: %w", err)
 	}
@@ -813,4 +814,13 @@ func (d *decision) step(at time.Time) (schemas.Step, error) {
 		step.Incidents = append(step.Incidents, d.incidents[id])
 	}
 	return step, nil
+}
+
+// joined appends a list to another, which most often is empty: what a wide
+// window has to say is not copied then.
+func joined[T any](to, list []T) []T {
+	if len(to) == 0 {
+		return list
+	}
+	return append(to, list...)
 }
