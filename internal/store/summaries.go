@@ -23,6 +23,11 @@ func (s *Store) ReadSummaries(ctx context.Context, model string, spec uint64, pa
 		return out, nil
 	}
 	var buffer summaryRow
+	var start int64
+	var revision uint64
+	var role uint8
+	var stream schemas.Stream
+	to := append([]any{&start, &stream.Version, &role, &stream.Feature, &stream.Slice, &revision}, buffer.destinations()...)
 	err := s.read(ctx, "reading closed windows of "+model, `SELECT window_start, version, role, feature, slice, revision,
 			rows, present, absent, nulls, nans, pos_infs, neg_infs, bad, outside, unexpected, clipped, late, reinterpretAsString(bins),
 			sum, square_high, square_low, min, max, reinterpretAsString(distinct_small), registers, distinct_full, run
@@ -32,17 +37,12 @@ func (s *Store) ReadSummaries(ctx context.Context, model string, spec uint64, pa
 		bound{"model": model, "spec": spec, "part": uint8(part), "starts": starts},
 		func() { clear(out) },
 		func(row driver.Rows) error {
-			var start int64
-			var revision uint64
-			var role uint8
-			var e Entry
-			if err := row.Scan(append([]any{&start, &e.Version, &role, &e.Feature, &e.Slice, &revision}, buffer.destinations()...)...); err != nil {
+			if err := row.Scan(to...); err != nil {
 				return err
 			}
-			e.Role = schemas.Role(role)
-			e.Summary = buffer.summary(e.Slice)
+			stream.Role = schemas.Role(role)
 			w := out[start]
-			w.Entries = append(w.Entries, e)
+			w.Entries = append(w.Entries, Entry{stream, buffer.summary(stream.Slice)})
 			w.Revision = max(w.Revision, revision)
 			out[start] = w
 			return nil

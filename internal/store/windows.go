@@ -47,23 +47,22 @@ func (s *Store) ReadWindows(ctx context.Context, model string, spec uint64, part
 	const where = ` FROM partials FINAL WHERE model = {model:String} AND spec_seq = {spec:UInt64} AND part = {part:UInt8}
 		AND window_start IN {starts:Array(Int64)}`
 	var buffer summaryRow
+	var start int64
+	var revision uint64
+	var role uint8
+	var stream schemas.Stream
+	to := append([]any{&start, &stream.Version, &role, &stream.Feature, &stream.Slice, &revision}, buffer.destinations()...)
 	err := s.read(ctx, "reading windows of "+model, `SELECT window_start, version, role, feature, slice, toUInt64(sum(end_offset)), `+mergedFields+where+`
 		GROUP BY window_start, version, role, feature, slice ORDER BY window_start, version, role, feature, slice
 		SETTINGS do_not_merge_across_partitions_select_final = 1`, of,
 		func() { clear(out) },
 		func(row driver.Rows) error {
-			var start int64
-			var revision uint64
-			var role uint8
-			var e Entry
-			err := row.Scan(append([]any{&start, &e.Version, &role, &e.Feature, &e.Slice, &revision}, buffer.destinations()...)...)
-			if err != nil {
+			if err := row.Scan(to...); err != nil {
 				return err
 			}
-			e.Role = schemas.Role(role)
-			e.Summary = buffer.summary(e.Slice)
+			stream.Role = schemas.Role(role)
 			w := out[start]
-			w.Entries = append(w.Entries, e)
+			w.Entries = append(w.Entries, Entry{stream, buffer.summary(stream.Slice)})
 			w.Revision += revision
 			out[start] = w
 			return nil
