@@ -360,7 +360,7 @@ const learnt = 28 * 24
 // learners is how many features learn. The others behave as one of these does,
 // each around its own level: what a window costs to judge does not depend on
 // whose noise and season they are.
-const learners = 20
+const learners = 10
 
 // learn makes the baseline of windows, as if they had come again and again
 // before, with what the budget's detectors learn from that.
