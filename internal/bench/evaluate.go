@@ -446,6 +446,9 @@ func spread(b *schemas.Baseline, fitted *budget.Fitted, learns map[string]bool, 
 		others++
 		for j := range c.Streams {
 			st := &c.Streams[j]
+			if st.Healthy == nil {
+				st.Healthy = map[string]schemas.Healthy{}
+			}
 			for k, all := range known {
 				level, ok := levels[budget.Key{Role: c.Role, Feature: c.Name, Slice: st.Slice, Channel: k.channel}]
 				if !ok || k.of != c.Type || k.slice != st.Slice {
