@@ -236,7 +236,7 @@ func (w *Walker) fail(reason Reason, err error) {
 	w.stats.Records.Add(w.delivered)
 	w.stats.BadBatches.Add(1)
 	w.delivered = 0
-	from := max(w.offset, w.base)
+	from := min(max(w.offset, w.base), math.MaxInt64-1) // a spoilt header may claim any offset
 	w.err = &BatchError{
 		Topic: w.topic, Partition: w.partition, Reason: reason,
 		Base: w.base, From: from, Next: max(w.end, from+1), Size: w.size, Err: err,

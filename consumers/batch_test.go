@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/modelwatch/modelwatch/internal/testkit/mutate"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -366,42 +370,86 @@ func FuzzWalk(f *testing.F) {
 	}
 	f.Add(plan{base: 1, producer: 5, attributes: attrTx | attrControl, records: []kmsg.Record{record(0, []byte{0, 0, 0, 0}, nil)}}.encode(), int64(0), int64(5))
 	f.Add([]byte(xerial), int64(0), int64(0))
-	w := newWalker(testClient(f, func(c *Config) { c.MaxPartitionBytes, c.MaxBatchBytes, c.MaxDecodedBytes = 1<<16, 1<<16, 1<<20 }), "t", 0)
-	f.Fuzz(func(t *testing.T, set []byte, from, producer int64) {
-		from = max(0, from)
-		// As it is, and with a checksum that holds, so that what lies behind the
-		// checksum is reached.
-		sealed := bytes.Clone(set)
-		if len(sealed) >= batchHeader {
-			seal(sealed)
+	w := smallWalker(f)
+	f.Fuzz(func(t *testing.T, set []byte, from, producer int64) { walkSpoilt(t, w, set, from, producer) })
+}
+
+// smallWalker is one whose bounds are soon reached.
+func smallWalker(t testing.TB) *Walker {
+	return newWalker(testClient(t, func(c *Config) { c.MaxPartitionBytes, c.MaxBatchBytes, c.MaxDecodedBytes = 1<<16, 1<<16, 1<<20 }), "t", 0)
+}
+
+// walkSpoilt walks over a set of batches, whatever it is, as it is and with a
+// checksum that holds, so that what lies behind the checksum is reached. It
+// returns how many records were there.
+func walkSpoilt(t *testing.T, w *Walker, set []byte, from, producer int64) (records int) {
+	from = min(max(0, from), math.MaxInt64-1)
+	sealed := bytes.Clone(set)
+	if len(sealed) >= batchHeader {
+		seal(sealed)
+	}
+	for _, b := range [][]byte{set, sealed} {
+		w.reset(b, from, -1, []Aborted{{producer, from}})
+		var r Record
+		last := from - 1
+		for w.Next(&r) {
+			if r.Offset <= last {
+				t.Fatalf("offset %d after %d", r.Offset, last)
+			}
+			last = r.Offset
+			records++
+			_ = r.Headers(func(k, v []byte) bool { return true })
 		}
-		for _, b := range [][]byte{set, sealed} {
-			w.reset(b, from, -1, []Aborted{{producer, from}})
-			var r Record
-			last := from - 1
-			for w.Next(&r) {
-				if r.Offset <= last {
-					t.Fatalf("offset %d after %d", r.Offset, last)
-				}
-				last = r.Offset
-				_ = r.Headers(func(k, v []byte) bool { return true })
-			}
-			if w.Offset() <= last {
-				t.Fatalf("stands at %d after %d", w.Offset(), last)
-			}
-			if err := w.Err(); err != nil {
-				var bad *BatchError
-				if !errors.As(err, &bad) || bad.Next <= bad.From || bad.From < w.Offset() && bad.From < from {
-					t.Fatalf("error %#v", err)
-				}
-				continue
-			}
-			next, epoch, _, _, sound := scan(b, from, -1, 1<<16)
-			if next != w.Offset() || epoch != w.LeaderEpoch() || !sound {
-				t.Fatalf("headers tell %d epoch %d sound %v, the walk %d epoch %d", next, epoch, sound, w.Offset(), w.LeaderEpoch())
-			}
+		if w.Offset() <= last {
+			t.Fatalf("stands at %d after %d", w.Offset(), last)
 		}
-	})
+		if err := w.Err(); err != nil {
+			var bad *BatchError
+			if !errors.As(err, &bad) || bad.Next <= bad.From || bad.From < w.Offset() && bad.From < from {
+				t.Fatalf("error %#v", err)
+			}
+			continue
+		}
+		next, epoch, _, _, sound := scan(b, from, -1, 1<<16)
+		if next != w.Offset() || epoch != w.LeaderEpoch() || !sound {
+			t.Fatalf("headers tell %d epoch %d sound %v, the walk %d epoch %d", next, epoch, sound, w.Offset(), w.LeaderEpoch())
+		}
+	}
+	return records
+}
+
+// TestWalkOverSpoiltBatches does as FuzzWalk, with what was kept of its runs,
+// spoilt anew, by the million where MODELWATCH_MUTATIONS says so.
+func TestWalkOverSpoiltBatches(t *testing.T) {
+	kept, err := mutate.Corpus("FuzzWalk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := mutate.Times(20_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sound [][]byte
+	for codec := range codecZstd + 1 {
+		sound = append(sound, append(simple(7, int16(codec), "one", "two").encode(), simple(9, 0, "three").encode()...))
+	}
+	w, m := smallWalker(t), mutate.New(uint64(n), sound, kept)
+	records, most := 0, uint64(0)
+	var memory runtime.MemStats
+	for i := range n {
+		records += walkSpoilt(t, w, m.Next(), m.Int64(), m.Int64())
+		if i%10_000 == 0 {
+			runtime.ReadMemStats(&memory)
+			most = max(most, memory.Sys)
+		}
+	}
+	if records == 0 {
+		t.Error("no record was reached: only the headers of batches were tried")
+	}
+	if limit := uint64(256 << 20); most > limit {
+		t.Errorf("%d MiB from the system, more than %d", most>>20, limit>>20)
+	}
+	t.Logf("%d sets of batches with %d records, each walked over twice; %d MiB from the system at most", n, records, most>>20)
 }
 
 func BenchmarkWalk(b *testing.B) {

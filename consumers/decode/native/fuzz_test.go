@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/modelwatch/modelwatch/consumers/decode"
 	"github.com/modelwatch/modelwatch/consumers/decode/native"
+	"github.com/modelwatch/modelwatch/internal/testkit/mutate"
 	"github.com/modelwatch/modelwatch/schemas"
 
 	"pgregory.net/rapid"
@@ -250,9 +252,9 @@ func rfc3339(s string) (ms int64, ok bool) {
 	if c := b[n-5]; c == '+' || c == '-' {
 		b = slices.Concat(b[:n-2], []byte(":"), b[n-2:])
 	}
-	// UnmarshalText is strict where Parse is not: hours of one digit, commas.
+	// UnmarshalText is stricter than Parse: no hours of one digit. Both take commas.
 	var at time.Time
-	if at.UnmarshalText(b) != nil {
+	if slices.Contains(b, ',') || at.UnmarshalText(b) != nil {
 		return 0, false
 	}
 	ms = at.UnixMilli()
@@ -265,8 +267,9 @@ func printable(s string) bool {
 
 // FuzzDecode holds the decoder against encoding/json: the same values for every
 // event that is valid, a reject for every other.
-func FuzzDecode(f *testing.F) {
-	for _, s := range []string{
+// sown are the events that fuzzing begins with.
+func sown() []string {
+	return []string{
 		`{"id":"8f1c","model":"flights","version":"3","ts":"2026-11-20T12:00:00.123Z","features":{"distance":733.5,"origin":"ORD","temp":null,"code":1.0}}`,
 		`{"features":{"gr\u00f6\u00dfe":-1.25e-7,"a \"b\"":"\ud83d\ude00\ud800","x":[1,{"y":2}],"x":true,"temp":1,"temp":"NaN"},"model":"flights","model":"flights"}`,
 		`{"model_name":"flights","model_version":3,"inputs":{"wind":1e999,"code":"INF"},"outputs":{"prediction":true,"scores":{"late":0.83,"late":null},"latency_ms":3}}`,
@@ -278,12 +281,53 @@ func FuzzDecode(f *testing.F) {
 		"{\"model\":\"flights\",\"features\":{\"origin\":\"Z\xfcrich\"}}",
 		`{"model":"flights","features":{"wind":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}}`,
 		`{"model":"flights","label":tru}`, `[]`, "", " ", `{"model":"other","label":1}`, `{"model":"flights"}`,
-	} {
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range sown() {
 		f.Add([]byte(s))
 	}
 	// One decoder for all: nothing of an event may show in the next.
 	d, target := native.New(decode.Config{MaxBytes: 1 << 14}), flights()
 	f.Fuzz(func(t *testing.T, in []byte) { compare(t, d, target, in) })
+}
+
+// TestDecode_OfSpoiltEvents does as FuzzDecode, with what was kept of its runs,
+// spoilt anew, by the million where MODELWATCH_MUTATIONS says so.
+func TestDecode_OfSpoiltEvents(t *testing.T) {
+	kept, err := mutate.Corpus("FuzzDecode")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := mutate.Times(50_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sound [][]byte
+	for _, s := range sown() {
+		sound = append(sound, []byte(s))
+	}
+	d, target := native.New(decode.Config{MaxBytes: 1 << 14}), flights()
+	m := mutate.New(uint64(n), sound, kept)
+	used, most := 0, uint64(0)
+	var memory runtime.MemStats
+	for i := range n {
+		if compare(t, d, target, m.Next()) {
+			used++
+		}
+		if i%100_000 == 0 {
+			runtime.ReadMemStats(&memory)
+			most = max(most, memory.Sys)
+		}
+	}
+	if used == 0 {
+		t.Error("no event was sound: only the first bytes of the decoder were tried")
+	}
+	if limit := uint64(128 << 20); most > limit {
+		t.Errorf("%d MiB from the system, more than %d", most>>20, limit>>20)
+	}
+	t.Logf("%d events, %d of them sound; %d MiB from the system at most", n, used, most>>20)
 }
 
 // TestDecode_LikeEncodingJSON does as FuzzDecode, with events that are mostly
