@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/modelwatch/modelwatch/consumers"
 	"github.com/modelwatch/modelwatch/detectors"
@@ -18,6 +19,40 @@ type judgeStore struct {
 
 	mu      sync.Mutex
 	revised map[string]look // by model
+	touched touch
+}
+
+// touch is which models may have revised windows: one question for all of them.
+type touch struct {
+	mu         sync.Mutex
+	asked      time.Time
+	models     map[string]bool
+	from, next store.Cursor
+}
+
+// How long an answer is good, and how far it reaches back: further than a
+// model's own look, which begins at the one before the last.
+const (
+	touchedFor  = time.Second
+	touchedBack = time.Minute
+)
+
+// revisions is the store's, asked only for a model that has been touched.
+func (s *judgeStore) revisions(ctx context.Context, model string, since store.Cursor) ([]store.Revised, store.Cursor, error) {
+	t := &s.touched
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); now.Sub(t.asked) > touchedFor {
+		var err error
+		if t.models, t.from, t.next, err = s.Touched(ctx, touchedBack); err != nil {
+			return nil, since, err
+		}
+		t.asked = now
+	}
+	if t.from.Covers(since) && !t.models[model] {
+		return nil, t.next, nil
+	}
+	return s.Revisions(ctx, model, since)
 }
 
 // look is how far revised windows of a model were looked for.
@@ -75,7 +110,7 @@ func (s *judgeStore) Revised(ctx context.Context, model string, most int) ([]eva
 	s.mu.Lock()
 	l := s.revised[model]
 	s.mu.Unlock()
-	got, next, err := s.Revisions(ctx, model, l.since)
+	got, next, err := s.revisions(ctx, model, l.since)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/modelwatch/modelwatch/alerting"
 	"github.com/modelwatch/modelwatch/alerting/retrain"
@@ -117,6 +118,7 @@ type Config struct {
 	Revise     time.Duration // between two looks for revised windows
 	MaxWindows int           // of one step
 	MaxEmpty   int           // empty windows in a row that are judged; then the next with rows
+	AtOnce     int           // models that are judged at the same time, one at least
 	Closing    Closing
 	Hard       hard.Parameters
 	Soft       soft.Parameters
@@ -128,7 +130,7 @@ type Config struct {
 // DefaultConfig returns the settings of the service.
 func DefaultConfig() Config {
 	return Config{
-		Sweep: 250 * time.Millisecond, Revise: 2 * time.Second, MaxWindows: 24, MaxEmpty: 48,
+		Sweep: 250 * time.Millisecond, Revise: 2 * time.Second, MaxWindows: 24, MaxEmpty: 48, AtOnce: 4,
 		Closing: Closing{Stale: 10 * time.Second, MaxHold: 15 * time.Minute},
 		Hard:    hard.DefaultParameters(), Soft: soft.DefaultParameters(), Statistics: budget.DefaultParameters(),
 	}
@@ -234,9 +236,20 @@ func (e *Evaluator) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading trips: %w", err)
 	}
-	for _, m := range models {
-		if err := m.evaluate(ctx, progress, trips); err != nil {
-			m.failed(ctx, err)
+	// Most of it is waiting for the store.
+	var group errgroup.Group
+	group.SetLimit(max(1, e.cfg.AtOnce))
+	failed := make([]error, len(models))
+	for i, m := range models {
+		group.Go(func() error {
+			failed[i] = m.evaluate(ctx, progress, trips)
+			return nil
+		})
+	}
+	_ = group.Wait() // of one model's trouble no other hears
+	for i, m := range models {
+		if failed[i] != nil {
+			m.failed(ctx, failed[i])
 			continue
 		}
 		m.tripsSince = next

@@ -154,6 +154,17 @@ func TestWindowsViewEqualsOnePass(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := windows[0]
+	touched := func(want bool) {
+		t.Helper()
+		models, from, next, err := s.Touched(ctx, time.Minute)
+		if err != nil || models[model] != want || len(models) > 1 {
+			t.Errorf("touched: %v, %v, want %t", models, err, want)
+		}
+		if !from.Covers(next) || next.Covers(from) {
+			t.Errorf("from %+v to %+v", from, next)
+		}
+	}
+	touched(false) // nothing is closed
 	if err := s.WriteSummaries(ctx, model, closed(0, w.Revision, w.Entries)); err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +179,7 @@ func TestWindowsViewEqualsOnePass(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameView(t, view(first), before, 1)
+	touched(true)
 	revised, next, err := s.Revisions(ctx, model, store.Cursor{})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -200,6 +201,9 @@ type Revised struct {
 // Cursor is a place in the order of insertion, by the server's clock.
 type Cursor struct{ at int64 } // Unix milliseconds
 
+// Covers says whether a read from c sees all that one from other does.
+func (c Cursor) Covers(other Cursor) bool { return c.at <= other.at }
+
 // overlap is how far behind its cursor a read begins again: an insert is
 // stamped before it can be seen, and replicas' clocks differ.
 const overlap = 30_000
@@ -254,6 +258,28 @@ func (s *Store) Revisions(ctx context.Context, model string, since Cursor) ([]Re
 		return nil, since, err
 	}
 	return out, next, nil
+}
+
+// Touched returns the models of which closed windows have got partials after
+// from, a cursor of the given time before the present moment, and the cursor
+// for the next call. Of the others Revisions finds nothing after from.
+func (s *Store) Touched(ctx context.Context, back time.Duration) (models map[string]bool, from, next Cursor, err error) {
+	next, err = s.now(ctx)
+	if err != nil {
+		return nil, from, next, err
+	}
+	from = Cursor{next.at - back.Milliseconds()}
+	err = s.read(ctx, "looking for models with revised windows", `SELECT DISTINCT model FROM closed_windows WHERE (model, spec_seq, part, window_start) IN (
+			SELECT DISTINCT model, spec_seq, part, window_start FROM partials WHERE at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC'))`,
+		bound{"from": from.at},
+		func() { models = map[string]bool{} },
+		func(row driver.Rows) error {
+			var model string
+			err := row.Scan(&model)
+			models[model] = true
+			return err
+		})
+	return models, from, next, err
 }
 
 // now returns the cursor of the present moment, behind by the overlap.
