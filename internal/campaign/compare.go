@@ -77,7 +77,7 @@ func (w *world) ends() map[testkit.PartitionKey]int64 {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
-	listed, err := kadm.NewClient(client).ListCommittedOffsets(ctx, w.topics...)
+	listed, err := testkit.ListOffsets(ctx, kadm.NewClient(client).ListCommittedOffsets, w.topics...)
 	if err != nil {
 		w.Fatal(err)
 	}

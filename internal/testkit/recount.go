@@ -174,15 +174,12 @@ func (r *recount) read(ctx context.Context, brokers, topics []string) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, topics...)
+	starts, err := ListOffsets(ctx, admin.ListStartOffsets, topics...)
 	if err != nil {
 		return err
 	}
-	ends, err := admin.ListCommittedOffsets(ctx, topics...)
+	ends, err := ListOffsets(ctx, admin.ListCommittedOffsets, topics...)
 	if err != nil {
-		return err
-	}
-	if err := ends.Error(); err != nil {
 		return err
 	}
 	logs := map[PartitionKey]*partitionLog{}
